@@ -1,0 +1,1 @@
+//! Files over HTTP: serve, list, download, upload, resume, verify

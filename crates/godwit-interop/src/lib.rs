@@ -1,0 +1,1 @@
+//! godwit against the real C++ libudt (tests only, never published)

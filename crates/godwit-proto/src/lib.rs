@@ -1,0 +1,1 @@
+//! The UDT 4 protocol as a value: no I/O, no clock, no threads, no async

@@ -1,0 +1,1 @@
+//! A lossy UDP path inside the process, for the demo and for tests

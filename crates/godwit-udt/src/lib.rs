@@ -1,0 +1,1 @@
+//! UDT 4 on tokio: Endpoint, Listener, Stream

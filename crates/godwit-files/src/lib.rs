@@ -1,1 +1,4 @@
 //! Files over HTTP: serve, list, download, upload, resume, verify
+
+pub mod escape;
+pub mod hash;

@@ -1,1 +1,39 @@
-//! HTTP requests and responses over UDT or TCP
+//! HTTP/1.1 requests and responses over UDT or TCP.
+//!
+//! A [`Server`] answers requests on any number of [`ListenUrl`]s, a [`Client`] sends them over pooled connections; both
+//! meet either transport as a byte stream. Every request and every response carries the [`ConnectionHandle`] of the
+//! connection that it came over, as an extension.
+//!
+//! This crate does not know files, does no TLS, no HTTP/2 and no proxies, and follows no redirects.
+
+mod client;
+mod connection_handle;
+mod error;
+mod listen_url;
+mod server;
+mod transport;
+
+pub use client::{Client, ClientConfig};
+pub use connection_handle::{ConnectionHandle, ConnectionStats};
+pub use error::{BindError, ErrorKind, ParseListenUrlError, RequestError, SetRateError, body_error_kind};
+pub use listen_url::{ListenUrl, default_listen_urls};
+pub use server::{Server, ServerConfig};
+pub use transport::{DEFAULT_PORT, Transport};
+
+/// The error of a body: why no further bytes come. See [`body_error_kind`].
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of every request and response, either direction.
+pub type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
+
+/// A body without bytes.
+#[must_use]
+pub fn empty_body() -> Body {
+    full_body(bytes::Bytes::new())
+}
+
+/// A body whose bytes are all there.
+pub fn full_body(bytes: impl Into<bytes::Bytes>) -> Body {
+    use http_body_util::BodyExt;
+    http_body_util::Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}

@@ -145,8 +145,8 @@ impl LossRange {
     }
 }
 
-/// Appends the loss list of `ranges` to `out`, at most `max_words` words, and returns how many ranges it holds: it stops
-/// at the first that does not fit. A single packet takes one word, a range (of two packets, too) takes two.
+/// Appends the loss list of `ranges` to `out`, at most `max_words` words, and returns how many ranges it holds: it
+/// stops at the first that does not fit. A single packet takes one word, a range (of two packets, too) takes two.
 ///
 /// `max_words` keeps the NAK within a datagram: (MSS − 44) / 4.
 pub fn encode_loss_report(ranges: impl IntoIterator<Item = LossRange>, max_words: usize, out: &mut Vec<u8>) -> usize {

@@ -1,0 +1,262 @@
+//! Congestion control, apart from UDT: a controller hears what was sent, delivered and lost, and answers with a pace, a quantum and
+//! a window.
+//!
+//! Nothing here knows a UDT type, so that QUIC can use the same controllers. Data packets are named by a *tag*: their count from the
+//! beginning of the connection, unwrapped, from 0. A retransmission has the tag of its original. All rates are in packets per
+//! second, all packets count as full.
+//!
+//! # The contract
+//!
+//! The connection calls, in the order in which things happen:
+//!
+//! * [`on_sent`](Control::on_sent) for each packet, retransmissions included;
+//! * [`on_feedback`](Control::on_feedback) once per acknowledgement, after the RTT estimate and the delivered packets were updated;
+//! * [`on_lost`](Control::on_lost) once per report of loss, whatever it contains;
+//! * [`on_undo`](Control::on_undo) when packets that were called lost turn out to have arrived;
+//! * [`on_timeout`](Control::on_timeout) when the connection gave up waiting for an answer;
+//! * [`on_timer`](Control::on_timer) at [`next_timer`](Control::next_timer).
+//!
+//! After any of them it asks [`pace`](Control::pace), [`quantum_packets`](Control::quantum_packets) and
+//! [`window_packets`](Control::window_packets) again. Retransmissions are paced but not held back by the window.
+//!
+//! # A new controller
+//!
+//! Write `congestion/NAME.rs` with a type that implements [`Control`]; give it a variant in [`Controller`] and in [`ControllerKind`], and a line
+//! in [`Controller::new`] and in `with_inner!`. Nothing else in the crate has to know.
+
+use std::time::{Duration, Instant};
+
+mod native;
+mod rate_sample;
+
+pub use native::Native;
+pub use rate_sample::{RateSample, RateSampler, SendRecord};
+
+/// A packet left.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Which one.
+    pub tag: u64,
+    /// When.
+    pub now: Instant,
+    /// Its payload, in bytes.
+    pub bytes: u32,
+    /// Whether nothing else was waiting to be sent, so that the rate says nothing about the path.
+    pub app_limited: bool,
+    /// Whether it had been sent before.
+    pub retransmission: bool,
+    /// Packets sent and neither known to be delivered nor lost, this one included.
+    pub in_flight_packets: u32,
+}
+
+/// A measurement of the round-trip time.
+#[derive(Clone, Copy, Debug)]
+pub struct RttSample {
+    /// The time from sending to hearing of it.
+    pub rtt: Duration,
+    /// Whether the answer was immediate. Otherwise the peer may have waited before it acknowledged.
+    pub exact: bool,
+}
+
+/// What the receiver says about its side.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReceiverReport {
+    /// Packets per second that arrive; `None` if not reported.
+    pub arrival_speed_packets_per_s: Option<u32>,
+    /// Packets per second that the path could carry; `None` if not reported.
+    pub link_capacity_packets_per_s: Option<u32>,
+    /// Different packets that have arrived since the beginning; `None` if not reported.
+    pub received_total: Option<u64>,
+}
+
+/// An acknowledgement came.
+#[derive(Clone, Copy, Debug)]
+pub struct Feedback {
+    /// When.
+    pub now: Instant,
+    /// All tags below this one have arrived.
+    pub acked_to: u64,
+    /// Packets that are known to be delivered since the last feedback.
+    pub newly_delivered: u32,
+    /// Packets that are known to be delivered since the beginning.
+    pub delivered_total: u64,
+    /// The time over which the rate sample was taken; zero if there is none.
+    pub interval: Duration,
+    /// Packets that were delivered in `interval`.
+    pub sample_delivered: u64,
+    /// Whether the packet that began the sample was sent while the application was the limit.
+    pub sample_app_limited: bool,
+    /// An own measurement of the round-trip time.
+    pub rtt: Option<RttSample>,
+    /// The smoothed round-trip time of the connection.
+    pub srtt: Duration,
+    /// What the receiver reports.
+    pub receiver: ReceiverReport,
+    /// Packets sent and neither known to be delivered nor lost.
+    pub in_flight_packets: u32,
+    /// The tag that the next new packet will have.
+    pub next_tag: u64,
+}
+
+/// A report of loss came, or the connection found a loss itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost {
+    /// When.
+    pub now: Instant,
+    /// The first lost tag that the report names.
+    pub first: u64,
+    /// Packets that the report names and that were not known to be lost.
+    pub packets: u32,
+    /// The tag that the next new packet will have.
+    pub next_tag: u64,
+    /// Packets sent and neither known to be delivered nor lost.
+    pub in_flight_packets: u32,
+}
+
+/// How fast to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The time from one packet to the next.
+    pub interval: Duration,
+}
+
+/// What every controller can do. Used through [`Controller`], by enum dispatch: these calls are made per packet.
+pub trait Control {
+    /// A packet left.
+    fn on_sent(&mut self, sent: &Sent);
+    /// An acknowledgement came.
+    fn on_feedback(&mut self, feedback: &Feedback);
+    /// A report of loss came.
+    fn on_lost(&mut self, lost: &Lost);
+    /// The `packets` tags from `first` on were called lost, but had arrived.
+    fn on_undo(&mut self, first: u64, packets: u32);
+    /// Nothing was heard for so long that the connection starts over from the first unacknowledged packet.
+    fn on_timeout(&mut self, now: Instant, next_tag: u64);
+    /// The time that [`next_timer`](Self::next_timer) named has come.
+    fn on_timer(&mut self, now: Instant);
+    /// When the controller wants to be called; `None`: never, as things stand.
+    fn next_timer(&self) -> Option<Instant>;
+
+    /// The time between packets.
+    fn pace(&self) -> Pace;
+    /// How many packets may leave back to back, at least 1; their time is made up for afterwards.
+    fn quantum_packets(&self) -> u32;
+    /// How many packets may be in flight for a new one to be sent.
+    fn window_packets(&self) -> u32;
+
+    /// Never send faster than this many packets per second; `None`: no limit. Takes precedence over the minimum.
+    fn set_max_rate(&mut self, packets_per_s: Option<f64>);
+    /// Never pace slower than this many packets per second; `None`: no limit.
+    fn set_min_rate(&mut self, packets_per_s: Option<f64>);
+    /// The most packets in flight that the peer will ever take.
+    fn set_max_window(&mut self, packets: u32);
+}
+
+/// Which controller a connection uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ControllerKind {
+    /// libudt's own, for behaviour that a libudt user knows: see [`Native`].
+    #[default]
+    Native,
+}
+
+/// What a controller needs to know when it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// When the connection begins.
+    pub now: Instant,
+    /// The size of a full packet with all headers (UDT: the MSS), in bytes, at least 1.
+    pub packet_bytes: u32,
+    /// The most packets in flight that the peer will ever take (UDT: the window of its handshake).
+    pub max_window_packets: u32,
+    /// Whatever is random in the controller is drawn from this.
+    pub seed: u64,
+}
+
+/// A controller.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Controller {
+    /// See [`ControllerKind::Native`].
+    Native(Native),
+}
+
+/// The same call for whichever controller it is.
+macro_rules! with_inner {
+    ($self:expr, $inner:ident => $call:expr) => {
+        match $self {
+            Self::Native($inner) => $call,
+        }
+    };
+}
+
+impl Controller {
+    /// Makes a controller of a kind.
+    pub fn new(kind: ControllerKind, setup: &Setup) -> Self {
+        match kind {
+            ControllerKind::Native => Self::Native(Native::new(setup)),
+        }
+    }
+
+    /// Which kind it is.
+    pub fn kind(&self) -> ControllerKind {
+        match self {
+            Self::Native(_) => ControllerKind::Native,
+        }
+    }
+}
+
+impl Control for Controller {
+    fn on_sent(&mut self, sent: &Sent) {
+        with_inner!(self, inner => inner.on_sent(sent));
+    }
+
+    fn on_feedback(&mut self, feedback: &Feedback) {
+        with_inner!(self, inner => inner.on_feedback(feedback));
+    }
+
+    fn on_lost(&mut self, lost: &Lost) {
+        with_inner!(self, inner => inner.on_lost(lost));
+    }
+
+    fn on_undo(&mut self, first: u64, packets: u32) {
+        with_inner!(self, inner => inner.on_undo(first, packets));
+    }
+
+    fn on_timeout(&mut self, now: Instant, next_tag: u64) {
+        with_inner!(self, inner => inner.on_timeout(now, next_tag));
+    }
+
+    fn on_timer(&mut self, now: Instant) {
+        with_inner!(self, inner => inner.on_timer(now));
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        with_inner!(self, inner => inner.next_timer())
+    }
+
+    fn pace(&self) -> Pace {
+        with_inner!(self, inner => inner.pace())
+    }
+
+    fn quantum_packets(&self) -> u32 {
+        with_inner!(self, inner => inner.quantum_packets())
+    }
+
+    fn window_packets(&self) -> u32 {
+        with_inner!(self, inner => inner.window_packets())
+    }
+
+    fn set_max_rate(&mut self, packets_per_s: Option<f64>) {
+        with_inner!(self, inner => inner.set_max_rate(packets_per_s));
+    }
+
+    fn set_min_rate(&mut self, packets_per_s: Option<f64>) {
+        with_inner!(self, inner => inner.set_min_rate(packets_per_s));
+    }
+
+    fn set_max_window(&mut self, packets: u32) {
+        with_inner!(self, inner => inner.set_max_window(packets));
+    }
+}

@@ -1,0 +1,292 @@
+//! The UDP socket: quinn-udp behind a few functions, and every quirk of a platform with its reason.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use quinn_udp::{RecvMeta, UdpSocketState};
+use socket2::{Domain, Protocol, Type};
+use tokio::io::Interest;
+
+use crate::arrival_clock::ArrivalClock;
+use crate::receive_pool::{BUFFER_BYTES, ReceiveBuffer, ReceivePool};
+use crate::socket_buffers;
+use crate::socket_options;
+use crate::socket_stats::{SocketCounters, count};
+use crate::{SocketConfig, SocketStats};
+
+/// Buffers per receive call. From a sender with segmentation offload each holds up to 64 KiB; from one without, one
+/// datagram each, so the number must be large enough to spread the cost of a system call.
+const RECEIVE_BUFFERS: usize = 16;
+
+/// Segments per send call: as many of 1456 + 16 bytes as fit in 64 KiB, and the length of a slab.
+pub(crate) const SEGMENTS_MAX: usize = 44;
+/// The most bytes of UDP payload that the kernel takes in one call: an IPv4 packet less its headers.
+const SEND_BYTES_MAX: usize = 65_507;
+
+/// What came out of one receive buffer: datagrams of one sender, all `stride` bytes long but the last, which may be shorter.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) contents: Bytes,
+    pub(crate) stride: usize,
+    pub(crate) from: SocketAddr,
+    /// The address of ours that the datagrams were sent to.
+    pub(crate) to: Option<IpAddr>,
+    pub(crate) arrived: Instant,
+}
+
+/// Where a run of datagrams goes, and how it is cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addressed {
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: Option<IpAddr>,
+    /// Length of each datagram but the last; `None` if there is only one.
+    pub(crate) segment_bytes: Option<usize>,
+    /// Whether routers (and we) may cut the datagrams: the don't-fragment bit is cleared for them.
+    pub(crate) may_fragment: bool,
+}
+
+/// How a send ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Everything has left, or was given up for lost and counted.
+    All,
+    /// The socket buffer is full: go on from this byte when it is writable.
+    Blocked {
+        /// Bytes that have left.
+        sent_bytes: usize,
+    },
+    /// The datagram that begins at this byte is too large for the path.
+    TooLarge {
+        /// Bytes that have left.
+        sent_bytes: usize,
+        /// The length that was refused.
+        datagram_bytes: usize,
+    },
+}
+
+/// Whether the path takes segmented sends. One per path: quinn-udp keeps a single flag for the whole socket, so that one
+/// path over a device without offload (EIO) would slow all others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offload {
+    refused: bool,
+}
+
+/// A UDP socket that sends and receives in batches. One per driver.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    io: tokio::net::UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    may_fragment: bool,
+    segments_max: usize,
+    pool: ReceivePool,
+    buffers: Vec<ReceiveBuffer>,
+    metas: [RecvMeta; RECEIVE_BUFFERS],
+    clock: ArrivalClock,
+    counters: Arc<SocketCounters>,
+}
+
+/// Opens a socket for `addr`; one for IPv6 takes IPv6 only, so that both families can use the same port.
+///
+/// # Errors
+/// Those of the system: the address is in use or not ours, or its family is missing.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+impl Socket {
+    /// Takes over a bound socket. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The socket is not bound, or refuses an option that every kernel has.
+    pub(crate) fn new(socket: std::net::UdpSocket, config: &SocketConfig) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let local = socket.local_addr()?;
+        let state = UdpSocketState::new((&socket).into())?;
+        socket_options::follow_path_mtu(&socket, local)?;
+        let buffers = socket_buffers::enlarge(&socket, config);
+        let pool = ReceivePool::default();
+        Ok(Self {
+            local,
+            may_fragment: false,
+            segments_max: state.max_gso_segments().min(SEGMENTS_MAX),
+            buffers: (0..RECEIVE_BUFFERS).map(|_| pool.take()).collect(),
+            pool,
+            metas: [RecvMeta::default(); RECEIVE_BUFFERS],
+            clock: ArrivalClock::new(Instant::now()),
+            counters: Arc::new(SocketCounters::new(buffers, socket_options::inode(&socket), local)),
+            state,
+            io: tokio::net::UdpSocket::from_std(socket)?,
+        })
+    }
+
+    /// Receives what is there, at most [`RECEIVE_BUFFERS`] buffers in one system call; appends to `received` and tells
+    /// how many buffers were filled. Zero: nothing is there now.
+    ///
+    /// # Errors
+    /// Those of the socket, an empty one and ICMP errors of single peers excepted.
+    pub(crate) fn receive(&mut self, received: &mut Vec<Received>) -> io::Result<usize> {
+        let mut slices = self.buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer.memory()));
+        let mut slices: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
+            std::array::from_fn(|_| slices.next().expect("there are RECEIVE_BUFFERS buffers"));
+        let filled =
+            self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), &mut slices, &mut self.metas));
+        let filled = match filled {
+            Ok(filled) => filled,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            // Some systems report a peer's ICMP error on the next receive call, whoever that peer was.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(1),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(1),
+            Err(error) => return Err(error),
+        };
+        count(&self.counters.receive_calls, 1);
+        self.clock.synchronise(Instant::now(), SystemTime::now());
+        for (index, meta) in self.metas[..filled].iter().enumerate() {
+            if meta.len == 0 {
+                continue;
+            }
+            let buffer = std::mem::replace(&mut self.buffers[index], self.pool.take());
+            let stride = meta.stride.clamp(1, BUFFER_BYTES);
+            count(&self.counters.received_datagrams, meta.len.div_ceil(stride) as u64);
+            count(&self.counters.received_bytes, meta.len as u64);
+            received.push(Received {
+                contents: buffer.freeze(meta.len),
+                stride,
+                from: meta.addr,
+                to: meta.dst_ip,
+                arrived: self.clock.arrived(meta.timestamp),
+            });
+        }
+        Ok(filled)
+    }
+
+    /// Sends `contents` from byte `start` on: in one call where the path takes segmented sends, else one by one.
+    ///
+    /// What the system refuses for other reasons than a full buffer or the size (no route, no buffer in the device, a
+    /// firewall) counts as lost: the protocol repairs that like any other loss.
+    pub(crate) fn send(&mut self, to: Addressed, contents: &[u8], start: usize, offload: &mut Offload) -> Sent {
+        self.allow_fragments(to.may_fragment);
+        let mut sent_bytes = start;
+        while let Some(rest) = contents.get(sent_bytes..).filter(|rest| !rest.is_empty()) {
+            let segment_bytes = to.segment_bytes.unwrap_or(rest.len()).clamp(1, SEND_BYTES_MAX).min(rest.len());
+            let segments = self.segments_per_call(segment_bytes, to.may_fragment || offload.refused);
+            let call_bytes = (segments * segment_bytes).min(rest.len());
+            let sent = self.send_once(to, &rest[..call_bytes], segment_bytes);
+            match sent.map_err(|error| (error.kind(), error)) {
+                Ok(()) => self.count_sent(call_bytes, segment_bytes),
+                Err((io::ErrorKind::WouldBlock, _)) => return Sent::Blocked { sent_bytes },
+                Err((_, error)) if quinn_udp::is_msg_size_err(&error) && !to.may_fragment => {
+                    // Before Linux 6.14 a segmented send that is too large is EINVAL, so the one-by-one send told us.
+                    offload.refused = false;
+                    return Sent::TooLarge { sent_bytes, datagram_bytes: segment_bytes };
+                }
+                Err((_, error)) if call_bytes > segment_bytes && refuses_offload(&error) => {
+                    offload.refused = true;
+                    count(&self.counters.offload_refusals, 1);
+                    continue;
+                }
+                Err((_, error)) => self.count_lost(to.remote, &error),
+            }
+            sent_bytes += call_bytes;
+        }
+        Sent::All
+    }
+
+    /// Waits until there may be something to receive.
+    ///
+    /// # Errors
+    /// The runtime is shutting down.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    /// Waits until there may be room to send.
+    ///
+    /// # Errors
+    /// The runtime is shutting down.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await
+    }
+
+    /// The address that the socket is bound to.
+    pub(crate) const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The counters, for whoever asks for [`SocketStats`].
+    pub(crate) fn counters(&self) -> Arc<SocketCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    fn segments_per_call(&self, segment_bytes: usize, one_by_one: bool) -> usize {
+        if one_by_one { 1 } else { (SEND_BYTES_MAX / segment_bytes).clamp(1, self.segments_max) }
+    }
+
+    fn send_once(&self, to: Addressed, contents: &[u8], segment_bytes: usize) -> io::Result<()> {
+        let transmit = quinn_udp::Transmit {
+            destination: to.remote,
+            ecn: None,
+            contents,
+            segment_size: (contents.len() > segment_bytes).then_some(segment_bytes),
+            src_ip: to.local,
+        };
+        self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit))
+    }
+
+    /// Fragmentation is an option of the whole socket; the single sender toggles it, only when it has to change.
+    fn allow_fragments(&mut self, may_fragment: bool) {
+        if self.may_fragment == may_fragment {
+            return;
+        }
+        match socket_options::allow_fragments(&self.io, self.local, may_fragment) {
+            Ok(()) => self.may_fragment = may_fragment,
+            Err(error) => tracing::debug!(%error, may_fragment, "the don't-fragment bit cannot be changed"),
+        }
+    }
+
+    fn count_sent(&self, bytes: usize, segment_bytes: usize) {
+        count(&self.counters.send_calls, 1);
+        count(&self.counters.sent_datagrams, bytes.div_ceil(segment_bytes) as u64);
+        count(&self.counters.sent_bytes, bytes as u64);
+    }
+
+    fn count_lost(&self, remote: SocketAddr, error: &io::Error) {
+        let counter = if socket_options::is_no_buffer(error) {
+            &self.counters.send_no_buffer
+        } else {
+            &self.counters.send_errors
+        };
+        count(counter, 1);
+        tracing::debug!(%remote, %error, "a datagram could not be sent and counts as lost");
+    }
+}
+
+/// A device without segmentation offload answers EIO, an old kernel EINVAL.
+fn refuses_offload(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput || socket_options::is_io_error(error)
+}
+
+impl SocketStats {
+    /// The share of what was asked for that the kernel granted is too small for a fast path.
+    #[must_use]
+    pub const fn receive_buffer_is_small(&self) -> bool {
+        self.receive_buffer_bytes < self.receive_buffer_bytes_asked
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@
 //!
 //! *pad* is one zero word: libudt sends it where there is nothing to say, and so do we; none is needed when decoding.
 //!
-//! Source: specification sections 1.3 to 1.5. The shutdown's last two words are ours (deviation: `docs/udt4.md`).
+//! Source: specification sections 1.3 to 1.5. The shutdown's last two words are ours (`docs/udt4.md`).
 
 use super::handshake::Handshake;
 use super::loss_report::LossReport;

@@ -53,10 +53,10 @@ pub struct Native {
     window_packets: f64,
     in_slow_start: bool,
     last_rate_change: Instant,
-    /// What the last accepted feedback acknowledged; `None` before the first: libudt counts from the number before the ISN.
+    /// All tags below this are acknowledged.
     acked_to: u64,
-    /// The same as of the last accepted feedback in slow start, plus one.
-    slow_start_acked: u64,
+    /// The number after the one that the window last grew for. libudt begins with the number before the ISN.
+    grown_for: u64,
     delivery_rate: u32,
     bandwidth: u32,
     epoch: Epoch,
@@ -105,7 +105,7 @@ impl Native {
             in_slow_start: true,
             last_rate_change: setup.now,
             acked_to: 0,
-            slow_start_acked: 0,
+            grown_for: 0,
             delivery_rate: INITIAL_DELIVERY_RATE_PACKETS_PER_S,
             bandwidth: INITIAL_BANDWIDTH_PACKETS_PER_S,
             epoch: Epoch {
@@ -142,11 +142,11 @@ impl Native {
         smooth(&mut self.bandwidth, report.link_capacity_packets_per_s);
     }
 
-    /// One more than was acknowledged: libudt counts the packets from the last acknowledged to this one, both included. At first
-    /// the last acknowledged is the one before the first packet.
+    /// libudt counts the numbers from the last ACK's to this one's, both included: one more than was acknowledged, and two more the
+    /// first time, because the "last ACK" is then the number before the ISN.
     fn grow_window(&mut self, acked_to: u64) {
-        let acked = (acked_to + 1).saturating_sub(self.slow_start_acked) + 1;
-        self.slow_start_acked = acked_to + 1;
+        let acked = (acked_to + 1).saturating_sub(self.grown_for) + 1;
+        self.grown_for = acked_to + 1;
         self.window_packets += acked as f64;
         if self.window_packets > f64::from(self.max_window_packets) {
             self.leave_slow_start();
@@ -315,3 +315,6 @@ fn smooth(rate: &mut u32, report: Option<u32>) {
         *rate = (7 * *rate + report.min(MAX_REPORT_PACKETS_PER_S)) / 8;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,21 +133,21 @@ impl ArrivalEstimator {
         }
     }
 
-    /// The packets of the first batch of a train came before its time began to run, so they do not count.
+    /// The packets of the first time of a train came before its time began to run, so they do not count.
     fn sample_train(&mut self, batch: &Batch) {
-        let begun = Train { began: batch.arrived, stamped: batch.stamped, packets: 0 };
         let Some(train) = self.train.as_mut().filter(|train| train.stamped == batch.stamped) else {
-            self.train = Some(begun);
+            self.train = Some(Train::begin(batch.arrived, batch.stamped));
             return;
         };
-        let length = batch.arrived.saturating_duration_since(train.began);
-        if length.is_zero() {
-            return;
-        }
-        train.packets = train.packets.saturating_add(batch.packets);
-        if length >= if batch.stamped { MIN_TRAIN } else { MIN_TRAIN_UNSTAMPED } {
+        let length = train.ended.saturating_duration_since(train.began);
+        // Only now it is certain that nothing more has the time at which the train ended.
+        if batch.arrived > train.ended && length >= train.min_length() {
             self.trains.add(length, train.packets);
-            self.train = Some(begun);
+            *train = Train::begin(train.ended, batch.stamped);
+        }
+        if batch.arrived > train.began {
+            train.ended = batch.arrived;
+            train.packets = train.packets.saturating_add(batch.packets);
         }
     }
 }
@@ -156,8 +156,20 @@ impl ArrivalEstimator {
 #[derive(Clone, Copy, Debug)]
 struct Train {
     began: Instant,
+    ended: Instant,
     stamped: bool,
+    /// Those that came after `began`.
     packets: u32,
+}
+
+impl Train {
+    fn begin(began: Instant, stamped: bool) -> Self {
+        Self { began, ended: began, stamped, packets: 0 }
+    }
+
+    fn min_length(&self) -> Duration {
+        if self.stamped { MIN_TRAIN } else { MIN_TRAIN_UNSTAMPED }
+    }
 }
 
 /// The last times per packet.
@@ -203,6 +215,10 @@ impl IntervalSamples {
 #[derive(Clone, Debug, Default)]
 struct SpeedWindow {
     slots: VecDeque<SpeedSlot>,
+    /// The sum of the slots.
+    total: Count,
+    /// The speed when the window was last at least [`MIN_SPEED_WINDOW`] long: it outlives a silence.
+    last_per_s: Option<(f64, f64)>,
 }
 
 /// Arrivals within [`SPEED_SLOT`] of the first of them.
@@ -210,56 +226,77 @@ struct SpeedWindow {
 struct SpeedSlot {
     began: Instant,
     ended: Instant,
+    arrived: Count,
+    /// What arrived at `began`: if the slot is the first of the window, this came before the window's time began to run.
+    arrived_first: Count,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
     packets: u64,
     bytes: u64,
-    /// What arrived at `began`: if the slot is the first of the window, this came before the window's time began to run.
-    first_packets: u64,
-    first_bytes: u64,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+
+    fn sub(&mut self, other: Self) {
+        self.packets -= other.packets;
+        self.bytes -= other.bytes;
+    }
+
+    fn per_s(self, time: Duration) -> (f64, f64) {
+        (self.packets as f64 / time.as_secs_f64(), self.bytes as f64 / time.as_secs_f64())
+    }
 }
 
 impl SpeedWindow {
     fn add(&mut self, batch: &Batch) {
-        let (now, packets, bytes) = (batch.arrived, u64::from(batch.packets), batch.bytes);
-        while self.slots.front().is_some_and(|slot| now.saturating_duration_since(slot.began) > MAX_SPEED_WINDOW) {
+        let (now, arrived) = (batch.arrived, Count { packets: batch.packets.into(), bytes: batch.bytes });
+        while let Some(slot) = self.slots.front().copied() {
+            if now.saturating_duration_since(slot.began) <= MAX_SPEED_WINDOW {
+                break;
+            }
+            self.total.sub(slot.arrived);
             self.slots.pop_front();
         }
+        self.total.add(arrived);
         match self.slots.back_mut() {
             Some(slot) if now.saturating_duration_since(slot.began) < SPEED_SLOT => {
                 if slot.began == now {
-                    slot.first_packets += packets;
-                    slot.first_bytes += bytes;
+                    slot.arrived_first.add(arrived);
                 }
                 slot.ended = now;
-                slot.packets += packets;
-                slot.bytes += bytes;
+                slot.arrived.add(arrived);
             }
-            _ => self.slots.push_back(SpeedSlot {
-                began: now,
-                ended: now,
-                packets,
-                bytes,
-                first_packets: packets,
-                first_bytes: bytes,
-            }),
+            _ => self.slots.push_back(SpeedSlot { began: now, ended: now, arrived, arrived_first: arrived }),
         }
+        self.last_per_s = self.measured_per_s().or(self.last_per_s);
+    }
+
+    /// The speed over the window, if it is long enough for one.
+    fn measured_per_s(&self) -> Option<(f64, f64)> {
+        let (first, last) = self.slots.front().zip(self.slots.back())?;
+        let window = last.ended.saturating_duration_since(first.began);
+        let mut arrived = self.total;
+        arrived.sub(first.arrived_first);
+        (window >= MIN_SPEED_WINDOW).then(|| arrived.per_s(window))
     }
 
     fn packets_per_s(&self) -> f64 {
-        self.per_s(|slot| slot.packets, |slot| slot.first_packets)
+        self.per_s().0
     }
 
     fn bytes_per_s(&self) -> f64 {
-        self.per_s(|slot| slot.bytes, |slot| slot.first_bytes)
+        self.per_s().1
     }
 
-    fn per_s(&self, arrived: impl Fn(&SpeedSlot) -> u64, arrived_first: impl Fn(&SpeedSlot) -> u64) -> f64 {
-        let (Some(first), Some(last)) = (self.slots.front(), self.slots.back()) else { return 0.0 };
-        let window = last.ended.saturating_duration_since(first.began);
-        let total: u64 = self.slots.iter().map(arrived).sum();
-        if window < MIN_SPEED_WINDOW {
-            return total as f64 / MIN_SPEED_WINDOW.as_secs_f64();
-        }
-        (total - arrived_first(first)) as f64 / window.as_secs_f64()
+    /// Until something was measured, what has arrived is taken to have needed [`MIN_SPEED_WINDOW`].
+    fn per_s(&self) -> (f64, f64) {
+        self.last_per_s.unwrap_or_else(|| self.total.per_s(MIN_SPEED_WINDOW))
     }
 }
 
@@ -270,6 +307,9 @@ fn report(packets_per_s: f64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::Xoshiro256PlusPlus;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
     use crate::virtual_time;
 
@@ -346,8 +386,14 @@ mod tests {
             stream.arrive(us(100), 1);
         }
         assert_near(stream.speed(), 10_000);
-        stream.arrive(Duration::from_secs(5), 1);
-        assert_eq!(stream.speed(), 100);
+        for _ in 0..16 {
+            stream.arrive(Duration::from_secs(5), 1);
+            assert_near(stream.speed(), 10_000);
+        }
+        for _ in 0..500 {
+            stream.arrive(us(50), 1);
+        }
+        assert_near(stream.speed(), 20_000);
         assert!(stream.estimator.speed.slots.len() <= 101);
     }
 
@@ -397,6 +443,39 @@ mod tests {
             }
         }
         assert_near(stream.capacity(), 8_000);
+    }
+
+    /// A batched read hands over many messages with the time of the read: all of them count.
+    #[test]
+    fn batches_with_one_time_count_as_one() {
+        let mut stream = Stream::new();
+        stream.stamped = false;
+        for _ in 0..100 {
+            stream.arrive(us(1500), 1);
+            for _ in 0..29 {
+                stream.arrive(Duration::ZERO, 1);
+            }
+        }
+        assert_near(stream.speed(), 20_000);
+        assert_near(stream.capacity(), 20_000);
+    }
+
+    /// The capacity reported is never above the fastest that two time stamps in a row support, nor above the arrival speed.
+    #[test]
+    fn the_capacity_stays_below_what_the_time_stamps_support() {
+        for seed in 0..200 {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+            let mut stream = Stream::new();
+            let mut supported: f64 = 1.0;
+            for _ in 0..500 {
+                let (gap_limit_ns, packets_limit) = (10u64.pow(rng.random_range(1..7)), rng.random_range(2..64));
+                let gap = Duration::from_nanos(rng.random_range(1..gap_limit_ns));
+                let packets = rng.random_range(1..packets_limit);
+                stream.arrive(gap, packets);
+                supported = supported.max(f64::from(packets) / gap.as_secs_f64()).max(f64::from(stream.speed()));
+                assert!(f64::from(stream.capacity()) <= supported.ceil());
+            }
+        }
     }
 
     #[test]

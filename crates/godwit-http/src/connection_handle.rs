@@ -1,14 +1,19 @@
 //! A live view of one connection: who, how much, how fast.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::byte_stream::ByteStream;
+use crate::rate_limit::MaxRate;
 use crate::{SetRateError, Transport};
 
-/// Identifies a connection and reads its counters. Does not keep it open: counters stay readable after its end.
+/// Identifies a connection, reads its counters and sets its rate.
 ///
-/// Every request that a server hands to its service has it in its extensions, and so has every response of a client.
+/// Does not keep the connection open; the counters stay readable after its end. Every request that a server hands to its
+/// service has the handle in its extensions, and so has every response of a client, on reused connections too.
 #[derive(Clone, Debug)]
 pub struct ConnectionHandle {
     shared: Arc<Shared>,
@@ -18,11 +23,11 @@ pub struct ConnectionHandle {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ConnectionStats {
-    /// Bytes of HTTP written to the stream, heads and framing included.
+    /// Bytes written to the stream: bodies, heads and framing, without the transport's own headers and repetitions.
     pub bytes_sent: u64,
-    /// Bytes of HTTP read from the stream, heads and framing included.
+    /// Bytes read from the stream, counted likewise.
     pub bytes_received: u64,
-    /// The smoothed round-trip time, where the transport tells.
+    /// The smoothed round-trip time, where the transport tells; TCP does not.
     pub rtt: Option<Duration>,
 }
 
@@ -32,19 +37,60 @@ struct Shared {
     transport: Transport,
     peer: SocketAddr,
     local: SocketAddr,
+    bytes_sent: AtomicU64,
+    bytes_received: AtomicU64,
+    is_open: AtomicBool,
+    rate: RateControl,
+}
+
+/// Who keeps the sending rate of a connection under its limit.
+#[derive(Debug)]
+enum RateControl {
+    /// Our own token bucket in front of the stream.
+    TokenBucket(MaxRate),
 }
 
 impl ConnectionHandle {
-    /// Sets the highest sending rate in bits per second, from now on; `None` lifts it.
+    /// # Errors
+    ///
+    /// When the connection has already ended.
+    pub(crate) fn new(stream: &ByteStream) -> io::Result<Self> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let rate = match stream {
+            ByteStream::Tcp(_) => RateControl::TokenBucket(MaxRate::unlimited()),
+        };
+        let shared = Shared {
+            transport: stream.transport(),
+            peer: stream.peer()?,
+            local: stream.local()?,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            bytes_sent: AtomicU64::new(0),
+            bytes_received: AtomicU64::new(0),
+            is_open: AtomicBool::new(true),
+            rate,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Sets the highest sending rate of this end in bits per second, from now on; `None` lifts it.
+    ///
+    /// UDT paces its packets at the rate; over TCP writes are delayed so that they keep it on average over 20 ms, and what
+    /// the kernel has already taken goes out as before.
     ///
     /// # Errors
     ///
     /// [`SetRateError::Closed`] when the connection has ended.
-    pub fn set_max_rate(&self, _bits_per_s: Option<u64>) -> Result<(), SetRateError> {
-        unimplemented!("lands next")
+    pub fn set_max_rate(&self, bits_per_s: Option<u64>) -> Result<(), SetRateError> {
+        if !self.shared.is_open.load(Ordering::Relaxed) {
+            return Err(SetRateError::Closed);
+        }
+        match &self.shared.rate {
+            RateControl::TokenBucket(rate) => rate.set(bits_per_s),
+        }
+        Ok(())
     }
 
-    /// Unique in this process.
+    /// Unique in this process, both ends of a connection inside it counted apart.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.shared.id
@@ -68,9 +114,32 @@ impl ConnectionHandle {
         self.shared.local
     }
 
-    /// The counters now.
+    /// The counters now, or at the end of the connection.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {
-        unimplemented!("lands next")
+        ConnectionStats {
+            bytes_sent: self.shared.bytes_sent.load(Ordering::Relaxed),
+            bytes_received: self.shared.bytes_received.load(Ordering::Relaxed),
+            rtt: None,
+        }
+    }
+
+    pub(crate) fn count_sent(&self, bytes: usize) {
+        self.shared.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_received(&self, bytes: usize) {
+        self.shared.bytes_received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closed(&self) {
+        self.shared.is_open.store(false, Ordering::Relaxed);
+    }
+
+    /// The limit that the connection's writer has to keep itself.
+    pub(crate) fn max_rate(&self) -> Option<&MaxRate> {
+        match &self.shared.rate {
+            RateControl::TokenBucket(rate) => Some(rate),
+        }
     }
 }

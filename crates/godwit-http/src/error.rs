@@ -1,5 +1,6 @@
 //! One enum per operation; the variant names the culprit.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -117,7 +118,7 @@ pub enum RequestError {
         after: Duration,
     },
     /// The connection ended before a response.
-    #[error("the connection to {host} was lost before the response: {source}; try again")]
+    #[error("the connection to {host} was lost before the response: {}; try again", Causes(&**source))]
     Lost {
         /// The name and port of the URL.
         host: Authority,
@@ -125,7 +126,7 @@ pub enum RequestError {
         source: BoxError,
     },
     /// The peer's answer is not HTTP/1.
-    #[error("{host} does not answer in HTTP/1.1: {source}; check the port")]
+    #[error("{host} does not answer in HTTP/1.1: {}; check the port", Causes(&**source))]
     NotHttp {
         /// The name and port of the URL.
         host: Authority,
@@ -139,7 +140,7 @@ pub enum RequestError {
         source: BoxError,
     },
     /// The request cannot be sent as it is.
-    #[error("the request to {host} is invalid: {source}")]
+    #[error("the request to {host} is invalid: {}", Causes(&**source))]
     Invalid {
         /// The name and port of the URL.
         host: Authority,
@@ -174,12 +175,48 @@ pub enum SetRateError {
     Closed,
 }
 
+/// Why a received body ended before its end.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// The connection ended, or what came is not HTTP.
+    #[error("the connection was lost before the end of the body: {}; try again", Causes(&**source))]
+    Lost {
+        /// The reason.
+        source: BoxError,
+    },
+    /// The peer sent nothing for too long.
+    #[error("the peer sent nothing for {after:?}; try again")]
+    Stalled {
+        /// How long it was waited for.
+        after: Duration,
+    },
+}
+
+/// The causes of an error in one line, from the first that a reader can do something with.
+struct Causes<'a>(&'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cause = self.0;
+        // Its text is "client error (SendRequest)" and the like.
+        if let (true, Some(source)) = (cause.is::<hyper_util::client::legacy::Error>(), cause.source()) {
+            cause = source;
+        }
+        write!(f, "{cause}")?;
+        while let Some(source) = cause.source() {
+            write!(f, ": {source}")?;
+            cause = source;
+        }
+        Ok(())
+    }
+}
+
 /// Whether a body ended early because of the network or the peer, or because of something local.
 #[must_use]
 pub fn body_error_kind(error: &BoxError) -> ErrorKind {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
     while let Some(error) = cause {
-        if error.is::<hyper::Error>() || error.is::<io::Error>() {
+        if error.is::<BodyError>() || error.is::<hyper::Error>() {
             return ErrorKind::Network;
         }
         cause = error.source();

@@ -6,16 +6,30 @@
 //!
 //! This crate does not know files, does no TLS, no HTTP/2 and no proxies, and follows no redirects.
 
+mod activity;
+mod byte_stream;
 mod client;
+mod client_body;
 mod connection_handle;
+mod connection_io;
+mod connection_limits;
+mod connector;
 mod error;
+mod lingering_close;
 mod listen_url;
+mod listener;
+mod rate_limit;
+mod response_first;
 mod server;
+mod server_body;
+mod server_connection;
+mod tcp;
 mod transport;
+mod upload_gate;
 
 pub use client::{Client, ClientConfig};
 pub use connection_handle::{ConnectionHandle, ConnectionStats};
-pub use error::{BindError, ErrorKind, ParseListenUrlError, RequestError, SetRateError, body_error_kind};
+pub use error::{BindError, BodyError, ErrorKind, ParseListenUrlError, RequestError, SetRateError, body_error_kind};
 pub use listen_url::{ListenUrl, default_listen_urls};
 pub use server::{Server, ServerConfig};
 pub use transport::{DEFAULT_PORT, Transport};

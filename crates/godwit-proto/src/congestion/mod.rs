@@ -1,16 +1,17 @@
-//! Congestion control, apart from UDT: a controller hears what was sent, delivered and lost, and answers with a pace, a quantum and
-//! a window.
+//! Congestion control, apart from UDT: a controller hears what was sent, delivered and lost, and answers with a pace, a
+//! quantum and a window.
 //!
-//! Nothing here knows a UDT type, so that QUIC can use the same controllers. Data packets are named by a *tag*: their count from the
-//! beginning of the connection, unwrapped, from 0. A retransmission has the tag of its original. All rates are in packets per
-//! second, all packets count as full.
+//! Nothing here knows a UDT type, so that QUIC can use the same controllers. Data packets are named by a *tag*: their
+//! count from the beginning of the connection, unwrapped, from 0. A retransmission has the tag of its original. All
+//! rates are in packets per second, all packets count as full.
 //!
 //! # The contract
 //!
 //! The connection calls, in the order in which things happen:
 //!
 //! * [`on_sent`](Control::on_sent) for each packet, retransmissions included;
-//! * [`on_feedback`](Control::on_feedback) once per acknowledgement, after the RTT estimate and the delivered packets were updated;
+//! * [`on_feedback`](Control::on_feedback) once per acknowledgement, after the RTT estimate and the delivered packets
+//!   were updated;
 //! * [`on_lost`](Control::on_lost) once per report of loss, whatever it contains;
 //! * [`on_undo`](Control::on_undo) when packets that were called lost turn out to have arrived;
 //! * [`on_timeout`](Control::on_timeout) when the connection gave up waiting for an answer;
@@ -21,8 +22,8 @@
 //!
 //! # A new controller
 //!
-//! Write `congestion/NAME.rs` with a type that implements [`Control`]; give it a variant in [`Controller`] and in [`ControllerKind`], and a line
-//! in [`Controller::new`] and in `with_inner!`. Nothing else in the crate has to know.
+//! Write `congestion/NAME.rs` with a type that implements [`Control`]; give it a variant in [`Controller`] and in
+//! [`ControllerKind`], and a line in [`Controller::new`] and in `with_inner!`. Nothing else in the crate has to know.
 
 use std::time::{Duration, Instant};
 
@@ -98,14 +99,15 @@ pub struct Feedback {
     pub next_tag: u64,
 }
 
-/// A report of loss came, or the connection found a loss itself.
+/// The receiver reported loss, or the connection itself found a packet lost that was sent once. A retransmission that the
+/// connection finds lost again is not announced: libudt has no such event, and its arithmetic would count it as congestion.
 #[derive(Clone, Copy, Debug)]
 pub struct Lost {
     /// When.
     pub now: Instant,
     /// The first lost tag that the report names.
     pub first: u64,
-    /// Packets that the report names and that were not known to be lost.
+    /// Packets that the report names and that were not known to be lost; 0 for a mere repetition.
     pub packets: u32,
     /// The tag that the next new packet will have.
     pub next_tag: u64,

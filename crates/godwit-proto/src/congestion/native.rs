@@ -1,9 +1,15 @@
-//! The controller of libudt 4.11, CUDTCC: rate-based, additive increase by the spare capacity, decrease by 1/9 per event.
+//! The controller of libudt 4.11, CUDTCC: rate-based, additive increase by the spare capacity, decrease by 1/9 per
+//! event.
 //!
-//! It is what UDT users know, and what the others are compared with; specification section 5.5 tells how it does under random loss.
+//! It is what UDT users know, and what the others are compared with; specification section 5.5 tells how it does under
+//! random loss.
 //!
-//! Departures (numbers of `docs/deviations.md`): the sending period is a real number of nanoseconds. libudt's is of microseconds and is
-//! rounded up to a whole one at each decrease, which above 1 Gbit/s (12 µs per packet) is a larger step than the decrease itself.
+//! Departures from libudt, listed in `docs/deviations.md`:
+//!
+//! * The sending period is a real number of nanoseconds. libudt's is of microseconds, and is rounded up to a whole one at each
+//!   decrease: above 1 Gbit/s (12 µs per packet) that is a larger step than the decrease itself.
+//! * Reported rates above 10^8 packets per second count as 10^8, where libudt's smoothing overflows.
+//! * The maximum rate can change at any time.
 
 use std::time::{Duration, Instant};
 
@@ -41,8 +47,9 @@ const QUANTUM_PACKETS_MAX: f64 = 44.0;
 
 /// libudt 4.11's congestion control.
 ///
-/// It acts on feedback that advances the cumulative acknowledgement, at most once per 10 ms, and on each report of loss.
-/// Random numbers decide which reports within an epoch decrease the rate again, so that flows do not fall in step.
+/// It acts on feedback that advances the cumulative acknowledgement, at most once per 10 ms, and on each report of
+/// loss. Random numbers decide which reports within an epoch decrease the rate again, so that flows do not fall in
+/// step.
 ///
 /// Source: specification sections 5 and 3.3 (point 6).
 #[derive(Clone, Debug)]
@@ -142,8 +149,8 @@ impl Native {
         smooth(&mut self.bandwidth, report.link_capacity_packets_per_s);
     }
 
-    /// libudt counts the numbers from the last ACK's to this one's, both included: one more than was acknowledged, and two more the
-    /// first time, because the "last ACK" is then the number before the ISN.
+    /// libudt counts the numbers from the last ACK's to this one's, both included: one more than was acknowledged, and
+    /// two more the first time, because the "last ACK" is then the number before the ISN.
     fn grow_window(&mut self, acked_to: u64) {
         let acked = (acked_to + 1).saturating_sub(self.grown_for) + 1;
         self.grown_for = acked_to + 1;
@@ -153,8 +160,8 @@ impl Native {
         }
     }
 
-    /// From here on the rate limits, beginning with what arrives. libudt has another formula for a delivery rate of 0, which
-    /// cannot occur: it begins at 16 and reports of 0 are ignored.
+    /// From here on the rate limits, beginning with what arrives. libudt has another formula for a delivery rate of 0,
+    /// which cannot occur: it begins at 16 and reports of 0 are ignored.
     fn leave_slow_start(&mut self) {
         self.in_slow_start = false;
         self.set_period(1e9 / f64::from(self.delivery_rate));
@@ -279,7 +286,8 @@ impl Control for Native {
         (self.window_packets as u32).min(self.max_window_packets)
     }
 
-    /// Takes effect at once. The rate is held at the limit rather than above it, so after a higher limit it grows from there.
+    /// Takes effect at once. The rate is held at the limit rather than above it, so after a higher limit it grows from
+    /// there.
     fn set_max_rate(&mut self, packets_per_s: Option<f64>) {
         self.limits.period_ns_min = packets_per_s.map_or(PERIOD_NS_MIN, period_ns);
         self.hold_within_limits();

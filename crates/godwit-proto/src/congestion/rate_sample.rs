@@ -1,8 +1,8 @@
 //! The rate at which packets are delivered, sampled per acknowledgement.
 //!
-//! Each packet remembers how much had been delivered when it left. When it is delivered itself, the difference over the time in between
-//! is a sample of what the path carried; the longer of the sending time and the acknowledging time is taken, so that neither a
-//! burst sent nor a burst of acknowledgements looks like a fast path.
+//! Each packet remembers how much had been delivered when it left. When it is delivered itself, the difference over the
+//! time in between is a sample of what the path carried; the longer of the sending time and the acknowledging time is
+//! taken, so that neither a burst sent nor a burst of acknowledgements looks like a fast path.
 //!
 //! Source: draft-cheng-iccrg-delivery-rate-estimation-02, sections 3.1 to 3.3.
 
@@ -47,7 +47,8 @@ pub struct RateSample {
     pub interval: Duration,
     /// Whether the application, not the path, may have been the limit: then the path can do this rate, and maybe more.
     pub app_limited: bool,
-    /// Packets that had been delivered when the sampled packet was sent: a round is over when this passes its beginning.
+    /// Packets that had been delivered when the sampled packet was sent: a round is over when this passes its
+    /// beginning.
     pub prior_delivered: u64,
 }
 
@@ -60,13 +61,15 @@ impl RateSample {
 
 /// Counts deliveries and takes the samples.
 ///
-/// Per acknowledgement: [`on_delivered`](Self::on_delivered) for each packet that it delivers, then [`sample`](Self::sample) once.
+/// Per acknowledgement: [`on_delivered`](Self::on_delivered) for each packet that it delivers, then
+/// [`sample`](Self::sample) once.
 #[derive(Clone, Debug)]
 pub struct RateSampler {
     delivered: u64,
     delivered_time: Instant,
     first_sent: Instant,
-    /// The count of deliveries at which the last packet sent under the application's limit has been delivered; 0: none is out.
+    /// The count of deliveries at which the last packet sent under the application's limit has been delivered; 0: none
+    /// is out.
     app_limited_until: u64,
     /// The newest packet among those delivered since the last sample.
     newest: Option<SendRecord>,
@@ -78,8 +81,8 @@ impl RateSampler {
         Self { delivered: 0, delivered_time: now, first_sent: now, app_limited_until: 0, newest: None }
     }
 
-    /// A packet leaves, with `in_flight_packets` already under way. `app_limited`: nothing is left to send after it and the
-    /// window is not full. A retransmission gets a new record.
+    /// A packet leaves, with `in_flight_packets` already under way. `app_limited`: nothing is left to send after it and
+    /// the window is not full. A retransmission gets a new record.
     pub fn on_sent(&mut self, now: Instant, in_flight_packets: u32, app_limited: bool) -> SendRecord {
         if in_flight_packets == 0 {
             // After a pause both clocks start again: the pause says nothing about the path.

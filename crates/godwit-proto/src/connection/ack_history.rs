@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::rtt::MIN_SAMPLE;
 use crate::seq::{AckNumber, Seq};
 
-/// Unconfirmed ACKs kept, as in libudt: at one per 10 ms the last 10 s. Older ones are forgotten, their ACK2 then means nothing.
+/// Unconfirmed ACKs kept, as in libudt: at one per 10 ms the last 10 s. Older ones are forgotten, their ACK2 then means
+/// nothing.
 pub(crate) const MAX_UNCONFIRMED_ACKS: usize = 1024;
 
 /// Which form of full ACK was sent.
@@ -49,9 +50,9 @@ impl AckHistory {
         self.sent.push_back(SentAck { number, ack_seq, sent, form });
     }
 
-    /// Takes in an ACK2. Returns the round-trip time (at least 1 µs: libudt ignores an ACK2 that came back within the same
-    /// microsecond, and so repeats itself; pitfall 22) and what the peer now knows to be acknowledged. Forgets this ACK and those before
-    /// it, so an ACK2 that was overtaken, comes twice or was never asked for is `None`.
+    /// Takes in an ACK2. Returns the round-trip time (at least 1 µs: libudt ignores an ACK2 that came back within the
+    /// same microsecond, and so repeats itself; pitfall 22) and what the peer now knows to be acknowledged. Forgets
+    /// this ACK and those before it, so an ACK2 that was overtaken, comes twice or was never asked for is `None`.
     pub(crate) fn acknowledge(&mut self, number: AckNumber, now: Instant) -> Option<(Duration, Seq)> {
         let at = self.sent.partition_point(|ack| is_before(ack.number, number));
         let ack = *self.sent.get(at).filter(|ack| ack.number == number)?;

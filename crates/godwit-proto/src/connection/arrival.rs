@@ -1,34 +1,33 @@
 //! How fast packets arrive, and how fast the path could carry them: words 4 and 5 of a full ACK.
 //!
-//! libudt takes both from the times of single packets. With receive offload up to 64 packets share one time, and times taken in
-//! user space only say when the process was awake. So both are estimated over *batches*, from kernel time stamps:
+//! libudt takes both from the times of single packets. With receive offload up to 64 packets share one time, and times
+//! taken in user space only say when the process was awake. So both are estimated over *batches*, from kernel time
+//! stamps:
 //!
 //! * arrival speed: packets over time within the last 10 to 100 ms;
-//! * link capacity: packet pairs where the two packets have times of their own, otherwise the dispersion of trains of batches.
+//! * link capacity: packet pairs where the two packets have times of their own, otherwise the dispersion of trains of
+//!   batches.
 //!
 //! Source: specification section 4.4.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::speed::SpeedWindow;
 use crate::seq::Seq;
+
+mod speed;
 
 /// Neither estimate is reported above this: libudt's smoothing overflows beyond 2.6 · 10^8 (pitfall 21).
 pub(crate) const MAX_REPORT_PACKETS_PER_S: u32 = 100_000_000;
-/// Arrivals within less than this count as if they had taken this long: a burst is not a speed.
-const MIN_SPEED_WINDOW: Duration = Duration::from_millis(10);
-/// Arrivals longer ago than this say nothing about the speed now.
-const MAX_SPEED_WINDOW: Duration = Duration::from_millis(100);
-/// Arrivals are summed over slots of this length, so the window needs at most 101 of them.
-const SPEED_SLOT: Duration = Duration::from_millis(1);
 /// Samples of the link capacity that are kept, as in libudt.
 const CAPACITY_SAMPLES: usize = 64;
 /// Fewer packet pairs than this are not trusted alone.
 const MIN_PAIRS: usize = 4;
 /// Fewer trains than this are not trusted.
 const MIN_TRAINS: usize = 4;
-/// A train of batches is measured over at least this long: the kernel takes packets from the network card in polls and stamps
-/// them microseconds apart however slowly they came.
+/// A train of batches is measured over at least this long: the kernel takes packets from the network card in polls and
+/// stamps them microseconds apart however slowly they came.
 const MIN_TRAIN: Duration = Duration::from_micros(50);
 /// The same for times taken in user space, which are only as good as the scheduler: a wake-up takes up to 80 µs.
 const MIN_TRAIN_UNSTAMPED: Duration = Duration::from_millis(1);
@@ -83,7 +82,8 @@ impl ArrivalEstimator {
         self.last = Some(batch);
     }
 
-    /// Reports this instead of the estimate of the link capacity, for a comparison with another receiver. `None` ends it.
+    /// Reports this instead of the estimate of the link capacity, for a comparison with another receiver. `None` ends
+    /// it.
     pub(crate) fn pin_capacity(&mut self, packets_per_s: Option<u32>) {
         self.pinned_capacity = packets_per_s.map(|pinned| pinned.clamp(1, MAX_REPORT_PACKETS_PER_S));
     }
@@ -100,8 +100,8 @@ impl ArrivalEstimator {
         self.speed.bytes_per_s() as u64
     }
 
-    /// Packets per second that the path could carry, 1 ..= 10^8 and at least the arrival speed: from packet pairs, else from trains of
-    /// batches, else the arrival speed.
+    /// Packets per second that the path could carry, 1 ..= 10^8 and at least the arrival speed: from packet pairs, else
+    /// from trains of batches, else the arrival speed.
     pub(crate) fn link_capacity_packets_per_s(&self) -> u32 {
         if let Some(pinned) = self.pinned_capacity {
             return pinned;
@@ -211,95 +211,6 @@ impl IntervalSamples {
     }
 }
 
-/// Arrivals of the last [`MAX_SPEED_WINDOW`].
-#[derive(Clone, Debug, Default)]
-struct SpeedWindow {
-    slots: VecDeque<SpeedSlot>,
-    /// The sum of the slots.
-    total: Count,
-    /// The speed when the window was last at least [`MIN_SPEED_WINDOW`] long: it outlives a silence.
-    last_per_s: Option<(f64, f64)>,
-}
-
-/// Arrivals within [`SPEED_SLOT`] of the first of them.
-#[derive(Clone, Copy, Debug)]
-struct SpeedSlot {
-    began: Instant,
-    ended: Instant,
-    arrived: Count,
-    /// What arrived at `began`: if the slot is the first of the window, this came before the window's time began to run.
-    arrived_first: Count,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Count {
-    packets: u64,
-    bytes: u64,
-}
-
-impl Count {
-    fn add(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.bytes += other.bytes;
-    }
-
-    fn sub(&mut self, other: Self) {
-        self.packets -= other.packets;
-        self.bytes -= other.bytes;
-    }
-
-    fn per_s(self, time: Duration) -> (f64, f64) {
-        (self.packets as f64 / time.as_secs_f64(), self.bytes as f64 / time.as_secs_f64())
-    }
-}
-
-impl SpeedWindow {
-    fn add(&mut self, batch: &Batch) {
-        let (now, arrived) = (batch.arrived, Count { packets: batch.packets.into(), bytes: batch.bytes });
-        while let Some(slot) = self.slots.front().copied() {
-            if now.saturating_duration_since(slot.began) <= MAX_SPEED_WINDOW {
-                break;
-            }
-            self.total.sub(slot.arrived);
-            self.slots.pop_front();
-        }
-        self.total.add(arrived);
-        match self.slots.back_mut() {
-            Some(slot) if now.saturating_duration_since(slot.began) < SPEED_SLOT => {
-                if slot.began == now {
-                    slot.arrived_first.add(arrived);
-                }
-                slot.ended = now;
-                slot.arrived.add(arrived);
-            }
-            _ => self.slots.push_back(SpeedSlot { began: now, ended: now, arrived, arrived_first: arrived }),
-        }
-        self.last_per_s = self.measured_per_s().or(self.last_per_s);
-    }
-
-    /// The speed over the window, if it is long enough for one.
-    fn measured_per_s(&self) -> Option<(f64, f64)> {
-        let (first, last) = self.slots.front().zip(self.slots.back())?;
-        let window = last.ended.saturating_duration_since(first.began);
-        let mut arrived = self.total;
-        arrived.sub(first.arrived_first);
-        (window >= MIN_SPEED_WINDOW).then(|| arrived.per_s(window))
-    }
-
-    fn packets_per_s(&self) -> f64 {
-        self.per_s().0
-    }
-
-    fn bytes_per_s(&self) -> f64 {
-        self.per_s().1
-    }
-
-    /// Until something was measured, what has arrived is taken to have needed [`MIN_SPEED_WINDOW`].
-    fn per_s(&self) -> (f64, f64) {
-        self.last_per_s.unwrap_or_else(|| self.total.per_s(MIN_SPEED_WINDOW))
-    }
-}
-
 /// A rate as it may be reported: rounded up as in libudt, 1 ..= 10^8.
 fn report(packets_per_s: f64) -> u32 {
     packets_per_s.ceil().clamp(1.0, f64::from(MAX_REPORT_PACKETS_PER_S)) as u32
@@ -394,7 +305,7 @@ mod tests {
             stream.arrive(us(50), 1);
         }
         assert_near(stream.speed(), 20_000);
-        assert!(stream.estimator.speed.slots.len() <= 101);
+        assert!(stream.estimator.speed.len_slots() <= 101);
     }
 
     /// A libudt sender without offload: pairs at 0 and 1 mod 16 come 5 µs apart, the rest paced at 100 µs.
@@ -408,7 +319,8 @@ mod tests {
         assert_near(stream.capacity(), 200_000);
     }
 
-    /// House rule: a pair is trusted only across batches. Within one batch it has one time, and the burst of a batch is no capacity.
+    /// House rule: a pair is trusted only across batches. Within one batch it has one time, and the burst of a batch is
+    /// no capacity.
     #[test]
     fn a_batch_with_one_time_has_no_pair() {
         let mut stream = Stream::new();
@@ -460,7 +372,8 @@ mod tests {
         assert_near(stream.capacity(), 20_000);
     }
 
-    /// The capacity reported is never above the fastest that two time stamps in a row support, nor above the arrival speed.
+    /// The capacity reported is never above the fastest that two time stamps in a row support, nor above the arrival
+    /// speed.
     #[test]
     fn the_capacity_stays_below_what_the_time_stamps_support() {
         for seed in 0..200 {

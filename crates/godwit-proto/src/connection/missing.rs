@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use super::loss_list::packets_between;
 use crate::seq::Seq;
 
-/// The greatest k of the k · interval between two reports of the same range. The draft lets k grow for ever; a range that
-/// was lost again and again is what holds up the whole stream, so it is asked for at least every fourth interval.
+/// The greatest k of the k · interval between two reports of the same range. The draft lets k grow for ever; a range
+/// that was lost again and again is what holds up the whole stream, so it is asked for at least every fourth interval.
 pub(crate) const MAX_BACKOFF: u8 = 4;
+/// The least interval, so that what was reported just now is never due just now: a caller drains what is due in a loop.
+pub(crate) const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// An inclusive range of missing packets that share one history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +70,8 @@ impl MissingList {
         Self::default()
     }
 
-    /// Adds what of `first ..= last` is not in the list yet, as never reported and due at once. Returns how many were added.
-    /// What is in the list already keeps its history.
+    /// Adds what of `first ..= last` is not in the list yet, as never reported and due at once. Returns how many were
+    /// added. What is in the list already keeps its history.
     pub(crate) fn insert(&mut self, first: Seq, last: Seq, now: Instant) -> u32 {
         let packets_before = self.packets;
         let mut from = first;
@@ -131,30 +133,37 @@ impl MissingList {
         packets_before - self.packets
     }
 
-    /// Appends to `report` the inclusive ranges to report now, lowest first and at most `max_ranges` of them, and marks them as
-    /// reported. Due is what was never reported, or was reported k times and last at least min(k, [`MAX_BACKOFF`]) · `interval` ago.
+    /// Appends to `report` the inclusive ranges to report now, lowest first and at most `max_ranges` of them, and marks
+    /// them as reported. If more is due, [`next_due`](Self::next_due) is then `now`.
+    ///
+    /// Due is what was never reported, and what was reported k times and last at least min(k, [`MAX_BACKOFF`]) ·
+    /// `interval` ago. An `interval` under [`MIN_INTERVAL`] counts as that.
     pub(crate) fn due(&mut self, now: Instant, interval: Duration, max_ranges: usize, report: &mut Vec<(Seq, Seq)>) {
+        let interval = interval.max(MIN_INTERVAL);
         if max_ranges == 0 || self.next_due(interval).is_none_or(|due| due > now) {
             return;
         }
         let mut next_due: Option<Instant> = None;
         let mut ranges = 0;
         for range in &mut self.ranges {
-            let due_at = range.due_at(interval);
-            let joins = ranges > 0 && report.last().is_some_and(|&(_, last)| last.next() == range.first);
-            if due_at <= now && (joins || ranges < max_ranges) {
-                if range.reports > 0 {
-                    self.repeated_packets += u64::from(range.packets());
-                }
-                range.since = now;
-                range.reports = range.reports.saturating_add(1);
+            if range.due_at(interval) <= now {
+                let joins = ranges > 0 && report.last().is_some_and(|&(_, last)| last.next() == range.first);
                 match report.last_mut() {
                     Some((_, last)) if joins => *last = range.last,
+                    _ if ranges == max_ranges => {
+                        next_due = Some(now);
+                        break;
+                    }
                     _ => {
                         report.push((range.first, range.last));
                         ranges += 1;
                     }
                 }
+                if range.reports > 0 {
+                    self.repeated_packets += u64::from(range.packets());
+                }
+                range.since = now;
+                range.reports = range.reports.saturating_add(1);
             }
             let due_at = range.due_at(interval);
             next_due = Some(next_due.map_or(due_at, |soonest| soonest.min(due_at)));
@@ -165,6 +174,7 @@ impl MissingList {
     /// When [`due`](Self::due) may have something to report: never later than the truth; earlier only when what was due
     /// then has arrived meanwhile, and then a call of `due` corrects it. O(1) unless `interval` changed.
     pub(crate) fn next_due(&mut self, interval: Duration) -> Option<Instant> {
+        let interval = interval.max(MIN_INTERVAL);
         if self.ranges.is_empty() {
             self.next_due = None;
             return None;
@@ -283,6 +293,16 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_of_zero_drains_all_the_same() {
+        let origin = virtual_time::origin();
+        let mut list = MissingList::new();
+        list.insert(seq(1), seq(2), origin);
+        let mut report = Vec::new();
+        list.due(origin, Duration::ZERO, 1, &mut report);
+        assert_eq!(list.next_due(Duration::ZERO), Some(origin + MIN_INTERVAL));
+    }
+
+    #[test]
     fn a_union_keeps_the_history_of_what_was_known() {
         let origin = virtual_time::origin();
         let mut list = MissingList::new();
@@ -363,7 +383,7 @@ mod tests {
                         let removed = (first..=last).filter(|offset| model.remove(offset).is_some()).count();
                         assert_eq!(list.remove_range(base.add(first), base.add(last)) as usize, removed);
                     }
-                    _ => check_report(&mut list, &mut model, base, now, interval),
+                    _ => check_report(&mut list, &mut model, base, now, interval, rng.random_range(1..6)),
                 }
                 check(&mut list, &model, base, interval);
             }
@@ -376,9 +396,14 @@ mod tests {
         base: Seq,
         now: Instant,
         interval: Duration,
+        max_ranges: usize,
     ) {
         let mut report = Vec::new();
-        list.due(now, interval, usize::MAX, &mut report);
+        while list.next_due(interval).is_some_and(|due| due <= now) {
+            let begin = report.len();
+            list.due(now, interval, max_ranges, &mut report);
+            assert!(report.len() - begin <= max_ranges);
+        }
         let offsets: Vec<u32> = report
             .iter()
             .flat_map(|&(first, last)| (base.offset_to(first) as u32)..=(base.offset_to(last) as u32))

@@ -10,13 +10,14 @@ pub(crate) const INITIAL_RTT: Duration = Duration::from_millis(100);
 pub(crate) const INITIAL_RTT_VAR: Duration = Duration::from_millis(50);
 /// A shorter sample counts as this much: libudt ignores samples of 0 µs altogether (pitfall 22).
 pub(crate) const MIN_SAMPLE: Duration = Duration::from_micros(1);
-/// A longer sample counts as this much. The peer names any number up to 71 minutes in its ACKs, and timeouts grow with it.
+/// A longer sample counts as this much. The peer names any number up to 71 minutes in its ACKs, and timeouts grow with
+/// it.
 pub(crate) const MAX_SAMPLE: Duration = Duration::from_secs(10);
 
 /// The smoothed round-trip time and its variance.
 ///
-/// The receiver of data measures (its ACK to the peer's ACK2), the sender of data learns the result from the peer's ACKs and smooths it
-/// once more. A connection that does both feeds both in, as in libudt.
+/// The receiver of data measures (its ACK to the peer's ACK2), the sender of data learns the result from the peer's
+/// ACKs and smooths it once more. A connection that does both feeds both in, as in libudt.
 ///
 /// Source: specification sections 3.3 (point 5), 4.3 and 11.1.
 #[derive(Clone, Debug)]
@@ -36,8 +37,8 @@ enum Knowledge {
 }
 
 impl RttEstimator {
-    /// An estimator at 100 ms ± 50 ms. With `first_sample_replaces` the first sample takes the place of these values, otherwise they
-    /// fade as in libudt, whose timers stay near 300 ms for about 20 rounds even on a LAN (pitfall 30).
+    /// An estimator at 100 ms ± 50 ms. With `first_sample_replaces` the first sample takes the place of these values,
+    /// otherwise they fade as in libudt, whose timers stay near 300 ms for about 20 rounds even on a LAN (pitfall 30).
     pub(crate) fn new(first_sample_replaces: bool) -> Self {
         let srtt_ns = nanos(INITIAL_RTT);
         Self { srtt_ns, var_ns: nanos(INITIAL_RTT_VAR), first_sample_replaces, knowledge: Knowledge::Initial }
@@ -56,7 +57,8 @@ impl RttEstimator {
 
     /// Takes in what the peer wrote into words 1 and 2 of a full ACK.
     ///
-    /// A report of exactly 100 ms ± 50 ms says that the peer has measured nothing yet; with `first_sample_replaces` it is ignored.
+    /// A report of exactly 100 ms ± 50 ms says that the peer has measured nothing yet; with `first_sample_replaces` it
+    /// is ignored.
     pub(crate) fn on_peer_report(&mut self, rtt: Duration, var: Duration) {
         if self.first_sample_replaces {
             if rtt == INITIAL_RTT && var == INITIAL_RTT_VAR {

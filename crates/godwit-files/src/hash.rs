@@ -42,6 +42,12 @@ impl Default for Sha256 {
     }
 }
 
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sha256(…)")
+    }
+}
+
 /// A finished SHA-256. `Display` is lower-case hexadecimal, as `sha256sum` prints it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sha256Digest(pub [u8; 32]);

@@ -1,0 +1,3 @@
+//! The only modules that touch files.
+
+pub mod local;

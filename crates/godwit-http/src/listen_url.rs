@@ -79,3 +79,57 @@ fn parse_address(authority: &str) -> Result<SocketAddr, ParseListenUrlError> {
 fn has_ipv6() -> bool {
     std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_parse_and_print() {
+        for (url, printed) in [
+            ("udt://127.0.0.1:9000", "udt://127.0.0.1:9000/"),
+            ("http://0.0.0.0:0/", "http://0.0.0.0:0/"),
+            ("UDT://[::1]:80", "udt://[::1]:80/"),
+            ("http://[::]:65535", "http://[::]:65535/"),
+        ] {
+            let parsed: ListenUrl = url.parse().expect(url);
+            assert_eq!(parsed.to_string(), printed);
+            assert_eq!(printed.parse(), Ok(parsed), "what is printed can be read again");
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        use ParseListenUrlError::{
+            BadPort, HasPath, HasUserInfo, Ipv6NeedsBrackets, NoPort, NoScheme, NotAnAddress, UnknownScheme,
+        };
+        for (url, error) in [
+            ("", NoScheme),
+            ("127.0.0.1:9000", NoScheme),
+            ("https://127.0.0.1:9000", UnknownScheme),
+            ("udt://127.0.0.1:9000/dir", HasPath),
+            ("udt://127.0.0.1:9000?x", HasPath),
+            ("udt://me@127.0.0.1:9000", HasUserInfo),
+            ("udt://127.0.0.1", NoPort),
+            ("udt://[::1]", NoPort),
+            ("udt://", NoPort),
+            ("udt://127.0.0.1:", BadPort),
+            ("udt://127.0.0.1:65536", BadPort),
+            ("udt://::1", Ipv6NeedsBrackets),
+            ("udt://::1:9000", Ipv6NeedsBrackets),
+            ("udt://localhost:9000", NotAnAddress),
+            ("udt://[127.0.0.1]:9000", NotAnAddress),
+        ] {
+            assert_eq!(url.parse::<ListenUrl>(), Err(error), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_both_transports_on_port_9000() {
+        let urls = default_listen_urls();
+        for transport in [Transport::Udt, Transport::Tcp] {
+            assert!(urls.contains(&ListenUrl { transport, address: (Ipv4Addr::UNSPECIFIED, 9000).into() }));
+        }
+        assert_eq!(urls.len() % 2, 0);
+    }
+}

@@ -1,4 +1,6 @@
 //! The server and the client over real sockets of this machine.
 
 mod exchange;
+mod raw_client;
+mod raw_server;
 mod support;

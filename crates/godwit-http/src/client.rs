@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use http::header::EXPECT;
+use http::header::{CONNECTION, EXPECT, HeaderValue, TE};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -94,6 +94,10 @@ impl Client {
     async fn send(&self, target: &Target, mut request: Request<Body>) -> Result<Response<Body>, RequestError> {
         // All that the pool speaks; another version would be an error of its own.
         *request.version_mut() = Version::HTTP_11;
+        if request.headers().contains_key(TE) {
+            // RFC 9110 section 10.1.4: it is for the next hop only, and has to say so.
+            request.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("te"));
+        }
         let upload = UploadGate::new(expects_continue(&request));
         let informed = upload.clone();
         hyper::ext::on_informational(&mut request, move |response| {
@@ -104,12 +108,7 @@ impl Client {
         let request = request.map(|body| GatedBody::new(body, upload.clone(), self.continue_timeout));
         match self.pool.request(request).await {
             Ok(response) => {
-                let is_refused = response.status().is_client_error() || response.status().is_server_error();
-                if is_refused {
-                    upload.stop();
-                } else {
-                    upload.open();
-                }
+                upload.answered(response.status().is_client_error() || response.status().is_server_error());
                 Ok(response.map(|incoming| ResponseBody::new(incoming, upload, self.stall_timeout).boxed_unsync()))
             }
             Err(error) => Err(request_error(target, &upload, error)),

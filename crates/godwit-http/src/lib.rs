@@ -4,6 +4,30 @@
 //! meet either transport as a byte stream. Every request and every response carries the [`ConnectionHandle`] of the
 //! connection that it came over, as an extension.
 //!
+//! ```
+//! use godwit_http::{Body, Client, ClientConfig, ListenUrl, Server, ServerConfig, empty_body, full_body};
+//! use http::{Request, Response};
+//! use http_body_util::BodyExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let listen_url: ListenUrl = "http://127.0.0.1:0".parse()?;
+//! let server = Server::bind(&[listen_url], ServerConfig::default())?;
+//! let url = server.local_urls()[0].to_string();
+//!
+//! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+//! let service = async |request: Request<Body>| Response::new(full_body(format!("you asked for {}", request.uri())));
+//! let serving = tokio::spawn(server.serve(service, async { drop(stopped.await) }));
+//!
+//! let response = Client::new(ClientConfig::default()).request(Request::get(&url).body(empty_body())?).await?;
+//! assert_eq!(response.into_body().collect().await?.to_bytes(), "you asked for /");
+//!
+//! drop(stop);
+//! serving.await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! This crate does not know files, does no TLS, no HTTP/2 and no proxies, and follows no redirects.
 
 mod activity;

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::error::ParseListenUrlError;
+use crate::tcp;
 use crate::transport::{DEFAULT_PORT, Transport};
 
 /// A transport and a local address. Port 0 asks the kernel for any free port.
@@ -20,7 +21,7 @@ pub struct ListenUrl {
 #[must_use]
 pub fn default_listen_urls() -> Vec<ListenUrl> {
     let mut addresses = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT))];
-    if has_ipv6() {
+    if tcp::has_ipv6() {
         addresses.insert(0, SocketAddr::from((Ipv6Addr::UNSPECIFIED, DEFAULT_PORT)));
     }
     [Transport::Udt, Transport::Tcp]
@@ -74,10 +75,6 @@ fn parse_address(authority: &str) -> Result<SocketAddr, ParseListenUrlError> {
         return Err(ParseListenUrlError::BadPort);
     }
     Err(ParseListenUrlError::NotAnAddress)
-}
-
-fn has_ipv6() -> bool {
-    std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! TCP sockets: the only module that opens any.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -12,6 +12,17 @@ use tokio::net::{TcpListener, TcpStream};
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 /// Between the kernel's questions.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// When nothing of what we have sent is acknowledged for so long, or nothing of it wanted, the connection is dead. Without
+/// this the kernel tries for a quarter of an hour.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(120);
+
+/// Whether this host has IPv6.
+pub(crate) fn has_ipv6() -> bool {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+    Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)).is_ok_and(|socket| socket.bind(&any.into()).is_ok())
+}
 
 /// A listening socket; IPv6 sockets take IPv6 alone, so that IPv4 can have its own on the same port.
 ///
@@ -62,6 +73,9 @@ pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 fn tune(stream: &TcpStream) -> io::Result<()> {
     // HTTP writes heads and bodies in as large pieces as it can; waiting for more only adds a round trip (RFC 896).
     stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    socket.set_tcp_keepalive(&keepalive)
 }

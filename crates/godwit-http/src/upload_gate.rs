@@ -42,7 +42,7 @@ enum Course {
     /// For 100 (Continue), or the end of the wait.
     Waiting,
     Sending,
-    /// The server has refused; its answer is still being read, so the connection has to stay.
+    /// The server has answered without it; the answer is still being read, so the connection has to stay.
     Stopped,
     /// The answer is read, the connection is of no more use.
     Aborted,
@@ -62,17 +62,17 @@ impl UploadGate {
 
     /// The server wants the body, or has not said that it does not.
     pub(crate) fn open(&self) {
-        self.step(|course| matches!(course, Course::Waiting), Course::Sending);
+        self.step(|course| course == Course::Waiting, Course::Sending);
     }
 
-    /// The server has refused the request: send nothing more.
-    pub(crate) fn stop(&self) {
-        self.step(|course| matches!(course, Course::Waiting | Course::Sending), Course::Stopped);
+    /// The final response is there. An error status stops the body, and so does any answer instead of 100 (Continue).
+    pub(crate) fn answered(&self, is_error: bool) {
+        self.step(|course| course == Course::Waiting || is_error && course == Course::Sending, Course::Stopped);
     }
 
     /// The response is read or given up: a stopped body ends now, and the connection with it.
     pub(crate) fn response_finished(&self) {
-        self.step(|course| matches!(course, Course::Stopped), Course::Aborted);
+        self.step(|course| course == Course::Stopped, Course::Aborted);
     }
 
     /// The body's own error, if that is why the request failed.
@@ -204,7 +204,7 @@ mod tests {
     async fn a_refused_body_sends_nothing_and_ends_with_the_response() {
         for waits_for_continue in [true, false] {
             let (gate, mut body) = gated(waits_for_continue);
-            gate.stop();
+            gate.answered(true);
             assert!(timeout(Duration::from_secs(100), body.frame()).await.is_err(), "not a byte and no error yet");
             gate.open();
             gate.response_finished();
@@ -215,6 +215,7 @@ mod tests {
     #[tokio::test]
     async fn a_finished_response_does_not_end_an_accepted_upload() {
         let (gate, body) = gated(false);
+        gate.answered(false);
         gate.response_finished();
         assert_eq!(body.collect().await.expect("the body").to_bytes(), "abc");
     }

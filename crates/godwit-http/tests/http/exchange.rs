@@ -43,6 +43,9 @@ async fn requests_get_responses(transport: Transport) {
     assert_eq!(text(client.request(get(&server.at("/hello"))).await.expect("a response")).await, "hello");
     let missing = client.request(get(&server.at("/missing"))).await.expect("a response");
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    // A name whose first address may have nobody: the next one is tried.
+    let localhost = server.at("/hello").replace("127.0.0.1", "localhost");
+    assert_eq!(text(client.request(get(&localhost)).await.expect("a response")).await, "hello");
     // Origin form, and the Host header with its port (RFC 9112 section 3.2).
     let uri = text(client.request(get(&server.at("/uri?a=b"))).await.expect("a response")).await;
     assert_eq!(uri, format!("/uri?a=b Some(\"{}\")", server.url.address));

@@ -1,0 +1,345 @@
+//! The receive buffer: packets wait here for the gaps before them, then for the application.
+//!
+//! Packets are named by their index, 0 for the peer's first. A packet is kept as a slice of the batch that it came in,
+//! without a copy, and charged its share of the memory that the slice pins; where that would be more than twice its
+//! length it is copied into storage of its own instead. So the limit bounds memory, not payload.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::message_buffer::MessageBuffer;
+use crate::config::SocketType;
+use crate::datagram::Batch;
+use crate::packet::MessagePosition;
+use crate::seq::MsgNumber;
+
+/// What keeping one packet costs beside its bytes: the slot in the ring, the handle and the allocator's share.
+pub(crate) const PACKET_OVERHEAD_BYTES: usize = 96;
+
+/// The window that a full buffer still advertises, as libudt does (specification section 4.6): the sender's probe.
+pub(super) const WINDOW_PACKETS_MIN: u32 = 2;
+
+/// One packet's payload and what it costs to keep it.
+#[derive(Debug, Clone)]
+pub(super) struct Segment {
+    pub(super) payload: Bytes,
+    pub(super) charge_bytes: usize,
+    pub(super) position: MessagePosition,
+    pub(super) in_order: bool,
+    pub(super) message: MsgNumber,
+}
+
+/// How the payloads of one batch are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeping {
+    /// Pinned bytes per byte of the batch in 1/256, or `None` when packets are copied out of it.
+    pinned_per_byte: Option<usize>,
+}
+
+impl Keeping {
+    /// Slices are kept if the batch fills at least half of the memory that it pins.
+    pub(super) fn of(batch: &Batch) -> Self {
+        let (used, pinned) = (batch.contents.len().max(1), batch.capacity_bytes);
+        Self { pinned_per_byte: (used * 2 >= pinned).then(|| pinned.saturating_mul(256).div_ceil(used)) }
+    }
+
+    /// The payload to keep, and what it is charged.
+    pub(super) fn keep(self, payload: Bytes) -> (Bytes, usize) {
+        let length = payload.len();
+        match self.pinned_per_byte {
+            Some(factor) => (payload, (length + 16) * factor / 256 + PACKET_OVERHEAD_BYTES),
+            None => (Bytes::copy_from_slice(&payload), length + PACKET_OVERHEAD_BYTES),
+        }
+    }
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// It was not here before.
+    New,
+    /// It was.
+    Duplicate,
+    /// It lies beyond the window, or the memory is used up; it will have to come again.
+    NoRoom,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct ReceiveBuffer {
+    kind: Kind,
+    pinned_bytes: usize,
+    limit_bytes: usize,
+    window_packets: u32,
+    payload_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Stream(StreamBuffer),
+    Messages(MessageBuffer),
+}
+
+impl ReceiveBuffer {
+    /// A buffer of `limit_bytes` for a peer that was told of a window of `window_packets`.
+    pub(super) fn new(socket_type: SocketType, limit_bytes: usize, window_packets: u32, payload_bytes: usize) -> Self {
+        let kind = match socket_type {
+            SocketType::Stream => Kind::Stream(StreamBuffer::default()),
+            SocketType::Datagram => Kind::Messages(MessageBuffer::default()),
+        };
+        Self { kind, pinned_bytes: 0, limit_bytes, window_packets, payload_bytes }
+    }
+
+    /// Index of the first packet that has not arrived.
+    pub(super) fn next(&self) -> u64 {
+        match &self.kind {
+            Kind::Stream(stream) => stream.next,
+            Kind::Messages(messages) => messages.next(),
+        }
+    }
+
+    /// Takes in packet `index`.
+    pub(super) fn insert(&mut self, index: u64, segment: Segment) -> Inserted {
+        if index >= self.oldest() + u64::from(self.window_packets) {
+            return Inserted::NoRoom;
+        }
+        let charge = segment.charge_bytes;
+        if self.pinned_bytes + charge > self.limit_bytes && !self.makes_exception_for(index) {
+            return Inserted::NoRoom;
+        }
+        let is_new = match &mut self.kind {
+            Kind::Stream(stream) => stream.insert(index, segment),
+            Kind::Messages(messages) => messages.insert(index, segment),
+        };
+        if !is_new {
+            return Inserted::Duplicate;
+        }
+        self.pinned_bytes += charge;
+        self.collect_freed();
+        Inserted::New
+    }
+
+    /// The peer won't send the packets `first ..= last` of a message again; those that are missing count as arrived.
+    pub(super) fn drop_message(&mut self, message: MsgNumber, first: u64, last: u64) {
+        if let Kind::Messages(messages) = &mut self.kind {
+            let last = last.min(messages.next() + u64::from(self.window_packets));
+            messages.drop_message(message, first, last);
+            self.collect_freed();
+        }
+    }
+
+    /// Moves at least one packet, and about `max_bytes` in all, to `out`; says how many bytes that were.
+    pub(super) fn read(&mut self, max_bytes: usize, out: &mut VecDeque<Bytes>) -> usize {
+        let Kind::Stream(stream) = &mut self.kind else { return 0 };
+        let mut taken = 0;
+        while taken < max_bytes
+            && let Some((payload, charge)) = stream.ready.pop_front()
+        {
+            taken += payload.len();
+            self.pinned_bytes -= charge;
+            out.push_back(payload);
+        }
+        taken
+    }
+
+    /// The next message.
+    pub(super) fn pop_message(&mut self) -> Option<Bytes> {
+        let Kind::Messages(messages) = &mut self.kind else { return None };
+        let (message, charge) = messages.pop()?;
+        self.pinned_bytes -= charge;
+        Some(message)
+    }
+
+    /// Whether the application would get something.
+    pub(super) fn is_readable(&self) -> bool {
+        match &self.kind {
+            Kind::Stream(stream) => !stream.ready.is_empty(),
+            Kind::Messages(messages) => messages.is_readable(),
+        }
+    }
+
+    /// Packets that the peer may send beyond [`next`](Self::next): never more than it was told in the handshake.
+    pub(super) fn available_packets(&self) -> u32 {
+        // What waits behind a gap of a stream lies within the window that is advertised here.
+        let waiting = match &self.kind {
+            Kind::Stream(stream) => self.pinned_bytes - stream.gapped_bytes,
+            Kind::Messages(_) => self.pinned_bytes,
+        };
+        let free = self.limit_bytes.saturating_sub(waiting) / (self.payload_bytes + PACKET_OVERHEAD_BYTES);
+        self.window_packets.min(u32::try_from(free).unwrap_or(u32::MAX)).max(WINDOW_PACKETS_MIN)
+    }
+
+    /// Memory that the buffered packets keep alive, in bytes.
+    pub(super) fn pinned_bytes(&self) -> usize {
+        self.pinned_bytes
+    }
+
+    /// Changes the limit; what is buffered already stays.
+    pub(super) fn set_limit_bytes(&mut self, limit_bytes: usize) {
+        self.limit_bytes = limit_bytes;
+    }
+
+    /// Index of the oldest packet that takes up room in the ring, or is missing there.
+    fn oldest(&self) -> u64 {
+        match &self.kind {
+            Kind::Stream(stream) => stream.next,
+            Kind::Messages(messages) => messages.oldest(),
+        }
+    }
+
+    /// Whether a packet gets in although the memory is used up: the one that everything waits for, if the application can't
+    /// make room by reading. Otherwise a buffer full of later packets could never drain.
+    fn makes_exception_for(&mut self, index: u64) -> bool {
+        if index != self.next() || self.is_readable() {
+            return false;
+        }
+        if let Kind::Messages(messages) = &mut self.kind {
+            // A message that is larger than the buffer can never become whole.
+            messages.discard_oldest();
+            self.collect_freed();
+        }
+        true
+    }
+
+    fn collect_freed(&mut self) {
+        if let Kind::Messages(messages) = &mut self.kind {
+            self.pinned_bytes -= messages.take_freed_bytes();
+        }
+    }
+}
+
+/// In-order payloads, and a ring of those behind a gap.
+#[derive(Debug, Default)]
+struct StreamBuffer {
+    next: u64,
+    ready: VecDeque<(Bytes, usize)>,
+    /// Packets from `next` on; the first one is always missing.
+    ring: VecDeque<Option<(Bytes, usize)>>,
+    gapped_bytes: usize,
+}
+
+impl StreamBuffer {
+    fn insert(&mut self, index: u64, segment: Segment) -> bool {
+        let Some(offset) = index.checked_sub(self.next) else { return false };
+        let entry = (segment.payload, segment.charge_bytes);
+        if offset == 0 {
+            self.ready.push_back(entry);
+            self.advance();
+            return true;
+        }
+        let offset = offset as usize;
+        if self.ring.len() <= offset {
+            self.ring.resize(offset + 1, None);
+        }
+        if self.ring[offset].is_some() {
+            return false;
+        }
+        self.gapped_bytes += entry.1;
+        self.ring[offset] = Some(entry);
+        true
+    }
+
+    /// Packet `next` is in; so may be those behind it.
+    fn advance(&mut self) {
+        self.next += 1;
+        self.ring.pop_front();
+        while let Some(Some(_)) = self.ring.front() {
+            let entry = self.ring.pop_front().flatten().expect("front() has just seen it");
+            self.gapped_bytes -= entry.1;
+            self.ready.push_back(entry);
+            self.next += 1;
+        }
+        if self.ring.is_empty() && self.ring.capacity() > 1024 {
+            self.ring.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(payload: &'static [u8]) -> Segment {
+        Segment {
+            payload: Bytes::from_static(payload),
+            charge_bytes: payload.len() + PACKET_OVERHEAD_BYTES,
+            position: MessagePosition::Solo,
+            in_order: false,
+            message: MsgNumber::FIRST,
+        }
+    }
+
+    fn read(buffer: &mut ReceiveBuffer) -> Vec<u8> {
+        let mut out = VecDeque::new();
+        buffer.read(usize::MAX, &mut out);
+        out.into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn gaps_hold_back_what_comes_after_them() {
+        let mut buffer = ReceiveBuffer::new(SocketType::Stream, 1 << 20, 100, 1456);
+        assert_eq!(buffer.insert(2, segment(b"c")), Inserted::New);
+        assert_eq!(buffer.insert(1, segment(b"b")), Inserted::New);
+        assert_eq!(buffer.insert(2, segment(b"c")), Inserted::Duplicate);
+        assert!(!buffer.is_readable());
+        assert_eq!(buffer.insert(0, segment(b"a")), Inserted::New);
+        assert_eq!(buffer.insert(0, segment(b"a")), Inserted::Duplicate);
+        assert_eq!((read(&mut buffer), buffer.next(), buffer.pinned_bytes()), (b"abc".to_vec(), 3, 0));
+        assert_eq!(buffer.insert(103, segment(b"x")), Inserted::NoRoom);
+    }
+
+    /// Section 6 of the requirement: one-byte packets behind a gap stay under the configured bytes.
+    #[test]
+    fn one_byte_packets_behind_a_gap_stay_under_the_limit() {
+        let limit = 256 << 10;
+        let mut buffer = ReceiveBuffer::new(SocketType::Stream, limit, 65_536, 1456);
+        let mut real_bytes = 0;
+        for index in 1..60_000 {
+            // Each comes alone in a 64 KiB buffer, which a slice would keep alive.
+            let contents = Bytes::from(vec![0; 17]);
+            let batch = Batch {
+                contents,
+                stride: 17,
+                capacity_bytes: 1 << 16,
+                arrived: crate::tests::epoch(),
+                is_stamped: false,
+            };
+            let (payload, charge_bytes) = Keeping::of(&batch).keep(batch.contents.slice(16..));
+            real_bytes += payload.len();
+            if buffer.insert(index, Segment { payload, charge_bytes, ..segment(b"") }) == Inserted::NoRoom {
+                break;
+            }
+        }
+        assert!(buffer.pinned_bytes() <= limit && real_bytes < limit);
+        assert_eq!(buffer.insert(0, segment(b"a")), Inserted::New, "the missing packet gets in though all is full");
+    }
+
+    #[test]
+    fn a_batch_that_fills_its_buffer_is_kept_without_a_copy_and_charged_in_full() {
+        let contents = Bytes::from(vec![7; 40_000]);
+        let batch = Batch {
+            contents,
+            stride: 1000,
+            capacity_bytes: 1 << 16,
+            arrived: crate::tests::epoch(),
+            is_stamped: false,
+        };
+        let keeping = Keeping::of(&batch);
+        let kept: Vec<_> = batch.segments().map(|segment| keeping.keep(segment.slice(16..))).collect();
+        assert_eq!(kept[1].0.as_ptr() as usize - kept[0].0.as_ptr() as usize, 1000);
+        let charged: usize = kept.iter().map(|(_, charge)| charge - PACKET_OVERHEAD_BYTES).sum();
+        assert!((65_000..66_500).contains(&charged), "{charged}");
+    }
+
+    #[test]
+    fn a_full_buffer_advertises_what_libudt_would() {
+        let mut buffer = ReceiveBuffer::new(SocketType::Stream, 48 << 10, 32, 1456);
+        assert_eq!(buffer.available_packets(), 31);
+        for index in 0..40 {
+            let charge_bytes = 1456 + PACKET_OVERHEAD_BYTES;
+            buffer.insert(index, Segment { charge_bytes, ..segment(b"x") });
+        }
+        assert_eq!(buffer.available_packets(), WINDOW_PACKETS_MIN);
+    }
+}

@@ -1,0 +1,506 @@
+//! The send buffer: a queue of slabs whose slots are UDT packets, ready for segmentation offload.
+//!
+//! ```text
+//!  slab:  | header | payload | header | payload | … | header | short |      up to 44 slots of one size
+//! ```
+//!
+//! UDT fixes the packet size when a connection starts and does not encrypt, so a run of slots *is* what the kernel wants
+//! for one segmented send: bytes are copied once, into the slab, and never again but for scattered retransmissions.
+//! A writer checks a slab out, fills it without anybody's lock, and commits it. The driver moves a slab out for the time
+//! of the system call and then restores it. Packets are named by their index, 0 for the first of the connection.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Instant;
+
+use crate::datagram::{SEGMENTS_MAX, TRANSMIT_BYTES_MAX};
+use crate::packet::{DataHeader, HEADER_BYTES, MessagePosition, rewrite_timestamp};
+use crate::seq::{MsgNumber, Seq};
+
+/// Freed allocations that are kept for the next slab, so that a steady transfer allocates nothing. More would only
+/// be memory that idles.
+const SPARE_SLABS_MAX: usize = 4;
+
+/// What may be buffered, whatever the window is: enough to keep a new connection busy until it has a window.
+const BUFFERED_BYTES_MIN: usize = 1 << 20;
+
+/// A run of slots moved out of the send buffer for one system call.
+#[derive(Debug)]
+pub struct SlabRun {
+    slab: Slab,
+    bytes: Range<usize>,
+}
+
+impl SlabRun {
+    /// The datagrams to send, one after the other; all but the last have the same size.
+    pub fn bytes(&self) -> &[u8] {
+        &self.slab.bytes[self.bytes.clone()]
+    }
+
+    /// The size of the datagrams, in bytes; only the last may be shorter.
+    pub(super) fn stride(&self) -> usize {
+        self.slab.stride
+    }
+
+    pub(super) fn packets(&self) -> usize {
+        self.bytes.len().div_ceil(self.slab.stride)
+    }
+}
+
+/// Room for payload that a writer has checked out of the send buffer. Fill it without a lock, then commit it.
+#[derive(Debug)]
+pub struct WriteSlab {
+    slab: Slab,
+}
+
+impl WriteSlab {
+    /// Copies as much of `data` as there is room for and says how much that was, in bytes.
+    pub fn fill(&mut self, data: &[u8]) -> usize {
+        self.slab.fill(data)
+    }
+
+    /// Bytes that still fit.
+    pub fn room_bytes(&self) -> usize {
+        self.slab.room_bytes()
+    }
+}
+
+/// Names and addresses of the packets of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbering {
+    pub(super) initial_seq: Seq,
+    pub(super) destination: u32,
+}
+
+/// The packets of a message whose time to live has run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExpiredMessage {
+    pub(super) message: MsgNumber,
+    /// Index of its first packet.
+    pub(super) first: u64,
+    /// Index after its last packet.
+    pub(super) end: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct SendBuffer {
+    entries: VecDeque<Entry>,
+    spare: Vec<Box<[u8]>>,
+    payload_bytes: usize,
+    limit_bytes: usize,
+    charged_bytes: usize,
+    /// Index after the last packet committed.
+    end: u64,
+    message: MsgNumber,
+    /// Whether the last slot of a slab stays one byte short, so that a libudt receiver acknowledges it at once
+    /// (specification section 6.1).
+    short_tail: bool,
+}
+
+impl SendBuffer {
+    pub(super) fn new(payload_bytes: usize, limit_bytes: usize) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            spare: Vec::new(),
+            payload_bytes,
+            limit_bytes,
+            charged_bytes: 0,
+            end: 0,
+            message: MsgNumber::FIRST,
+            short_tail: true,
+        }
+    }
+
+    /// Later slabs carry this payload; packets that have a number keep their size.
+    pub(super) fn set_payload_bytes(&mut self, payload_bytes: usize) {
+        self.payload_bytes = payload_bytes;
+        if let Some(tail) = self.entries.back_mut() {
+            tail.sealed = true;
+        }
+    }
+
+    /// Whether the peer needs short tails to acknowledge promptly.
+    pub(super) fn set_short_tail(&mut self, short_tail: bool) {
+        self.short_tail = short_tail;
+    }
+
+    /// Room for a writer that wants to add `wanted` bytes (at least 1), or `None` while the buffer is full.
+    /// `in_flight_bytes` lets the buffer grow with the window: two windows, and never more than its limit.
+    pub(super) fn checkout(&mut self, wanted: usize, in_flight_bytes: usize) -> Option<WriteSlab> {
+        if let Some(slab) = self.take_open_tail() {
+            return Some(WriteSlab { slab });
+        }
+        if self.charged_bytes >= self.limit_bytes.min(BUFFERED_BYTES_MIN.max(in_flight_bytes.saturating_mul(2))) {
+            return None;
+        }
+        let short_tail = self.short_tail && self.payload_bytes > 1;
+        // While packets wait already, a slab gets all its slots, so that small writes fill it up.
+        let wanted = if self.entries.is_empty() { wanted + usize::from(short_tail) } else { usize::MAX };
+        let message = self.next_message();
+        let framing =
+            Framing { message, in_order: false, continues_before: false, continues_after: false, expires: None };
+        let mut slab = self.new_slab(wanted, framing);
+        slab.capacity -= usize::from(short_tail);
+        Some(WriteSlab { slab })
+    }
+
+    /// Takes a filled slab into the queue.
+    pub(super) fn commit(&mut self, write: WriteSlab) {
+        if write.slab.filled == 0 {
+            self.recycle(write.slab.bytes);
+        } else {
+            self.push(write.slab, false);
+        }
+    }
+
+    /// Whether a message of this length can be taken now.
+    pub(super) fn has_room_for_message(&self, bytes: usize) -> bool {
+        let slots = bytes.div_ceil(self.payload_bytes);
+        self.charged_bytes + slots * (self.payload_bytes + HEADER_BYTES) <= self.limit_bytes
+    }
+
+    /// The longest message that the buffer can ever take.
+    pub(super) fn message_bytes_max(&self) -> usize {
+        self.limit_bytes / (self.payload_bytes + HEADER_BYTES) * self.payload_bytes
+    }
+
+    /// Appends one message; the caller has asked [`has_room_for_message`](Self::has_room_for_message).
+    pub(super) fn push_message(&mut self, mut data: &[u8], expires: Option<Instant>, in_order: bool) {
+        let message = self.next_message();
+        let mut continues_before = false;
+        while !data.is_empty() {
+            let framing = Framing { message, in_order, continues_before, continues_after: false, expires };
+            let mut slab = self.new_slab(data.len(), framing);
+            data = &data[slab.fill(data)..];
+            slab.framing.continues_after = !data.is_empty();
+            self.push(slab, true);
+            continues_before = true;
+        }
+    }
+
+    /// Index after the last packet in the buffer.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether nothing is buffered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Memory in use, in bytes.
+    pub(super) fn charged_bytes(&self) -> usize {
+        self.charged_bytes
+    }
+
+    /// Bytes that a writer may still add before it has to wait for acknowledgements.
+    pub(super) fn available_bytes(&self) -> usize {
+        self.limit_bytes.saturating_sub(self.charged_bytes)
+    }
+
+    /// Moves up to `count` new packets out, from packet `first` on: a run within one slab, headers written.
+    /// Seals that slab. `None` if there is no such packet.
+    pub(super) fn take_run(&mut self, first: u64, count: usize, stamp: u32, numbering: Numbering) -> Option<SlabRun> {
+        let entry = self.find(first)?;
+        entry.sealed = true;
+        let mut slab = entry.slab.take()?;
+        let slot = (first - slab.first) as usize;
+        let count = count.min(slab.packets() - slot);
+        for slot in slot..slot + count {
+            let header = DataHeader {
+                seq: numbering.initial_seq.add((slab.first + slot as u64) as u32),
+                position: slab.position(slot),
+                in_order: slab.framing.in_order,
+                message: slab.framing.message,
+                timestamp_us: stamp,
+                destination: numbering.destination,
+            };
+            header.encode(&mut slab.bytes[slot * slab.stride..]);
+        }
+        let bytes = slab.range(slot, count);
+        Some(SlabRun { slab, bytes })
+    }
+
+    /// Puts back what [`take_run`](Self::take_run) moved out.
+    pub(super) fn restore(&mut self, run: SlabRun) {
+        if let Some(entry) = self.find(run.slab.first)
+            && entry.slab.is_none()
+        {
+            entry.slab = Some(run.slab);
+        }
+    }
+
+    /// Appends the datagram of packet `index` to `out` with a new time stamp: a copy, for retransmissions.
+    pub(super) fn copy_packet(&mut self, index: u64, stamp: u32, out: &mut Vec<u8>) {
+        if let Some(slab) = self.find(index).and_then(|entry| entry.slab.as_mut()) {
+            let range = slab.range((index - slab.first) as usize, 1);
+            let datagram = &mut slab.bytes[range];
+            rewrite_timestamp(datagram, stamp);
+            out.extend_from_slice(datagram);
+        }
+    }
+
+    /// The size of the datagram of packet `index` in bytes, if it is there.
+    pub(super) fn packet_bytes(&self, index: u64) -> Option<usize> {
+        let slab = self.entries.get(self.position(index))?.slab.as_ref()?;
+        Some(slab.range((index - slab.first) as usize, 1).len())
+    }
+
+    /// The message of packet `index`, if its time to live has run out.
+    pub(super) fn expired_message(&self, index: u64, now: Instant) -> Option<ExpiredMessage> {
+        let at = self.position(index);
+        let framing = self.entries.get(at)?.framing;
+        if framing.expires.is_none_or(|expires| now < expires) {
+            return None;
+        }
+        let same = |entry: &&Entry| entry.framing.message == framing.message;
+        let before = self.entries.range(..at).rev().take_while(same).last();
+        let after = self.entries.range(at..).take_while(same).last();
+        let first = before.map_or(self.entries[at].first, |entry| entry.first);
+        let end = after.map_or(self.entries[at].end, |entry| entry.end);
+        Some(ExpiredMessage { message: framing.message, first, end })
+    }
+
+    /// Releases the slabs whose packets all come before `index`.
+    pub(super) fn release_before(&mut self, index: u64) {
+        while let Some(entry) = self.entries.pop_front() {
+            match entry.slab {
+                Some(slab) if entry.end <= index => {
+                    self.charged_bytes -= slab.bytes.len();
+                    self.recycle(slab.bytes);
+                }
+                slab => {
+                    self.entries.push_front(Entry { slab, ..entry });
+                    return;
+                }
+            }
+        }
+        // An idle connection keeps no memory.
+        self.spare = Vec::new();
+    }
+
+    fn next_message(&mut self) -> MsgNumber {
+        let message = self.message;
+        self.message = message.next();
+        message
+    }
+
+    /// The last slab, taken out of the queue to be filled further, if none of its packets has a number yet.
+    fn take_open_tail(&mut self) -> Option<Slab> {
+        let tail = self.entries.back()?;
+        if tail.sealed || tail.slab.as_ref().is_none_or(|slab| slab.room_bytes() == 0) {
+            return None;
+        }
+        let slab = self.entries.pop_back()?.slab?;
+        self.charged_bytes -= slab.bytes.len();
+        self.end = slab.first;
+        Some(slab)
+    }
+
+    /// A slab for `wanted` bytes, or for as many of them as one slab takes.
+    fn new_slab(&mut self, wanted: usize, framing: Framing) -> Slab {
+        let stride = self.payload_bytes + HEADER_BYTES;
+        let slots_max = (TRANSMIT_BYTES_MAX / stride).clamp(1, SEGMENTS_MAX);
+        let slots = wanted.div_ceil(self.payload_bytes).clamp(1, slots_max);
+        let spare = self.spare.pop_if(|spare| spare.len() == slots * stride);
+        let bytes = spare.unwrap_or_else(|| vec![0; slots * stride].into_boxed_slice());
+        Slab { bytes, stride, capacity: slots * self.payload_bytes, filled: 0, first: 0, framing }
+    }
+
+    fn push(&mut self, mut slab: Slab, sealed: bool) {
+        slab.first = self.end;
+        self.charged_bytes += slab.bytes.len();
+        self.end = slab.first + slab.packets() as u64;
+        let (first, end, framing) = (slab.first, self.end, slab.framing);
+        self.entries.push_back(Entry { first, end, framing, sealed, slab: Some(slab) });
+    }
+
+    fn recycle(&mut self, bytes: Box<[u8]>) {
+        if self.spare.len() < SPARE_SLABS_MAX {
+            self.spare.push(bytes);
+        }
+    }
+
+    fn position(&self, index: u64) -> usize {
+        self.entries.partition_point(|entry| entry.end <= index)
+    }
+
+    fn find(&mut self, index: u64) -> Option<&mut Entry> {
+        let at = self.position(index);
+        self.entries.get_mut(at).filter(|entry| entry.first <= index)
+    }
+}
+
+/// How the packets of a slab are framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Framing {
+    message: MsgNumber,
+    in_order: bool,
+    /// Whether the message began in the slab before, and ends in one after.
+    continues_before: bool,
+    continues_after: bool,
+    expires: Option<Instant>,
+}
+
+/// A slab in the queue, or the gap that it left while the driver sends it.
+#[derive(Debug)]
+struct Entry {
+    first: u64,
+    end: u64,
+    framing: Framing,
+    /// No byte may be added: its packets have been numbered, or belong to a message.
+    sealed: bool,
+    slab: Option<Slab>,
+}
+
+#[derive(Debug)]
+struct Slab {
+    bytes: Box<[u8]>,
+    /// Header and payload of one slot.
+    stride: usize,
+    /// Payload bytes that it takes: those of all slots, less the byte that a short tail gives up.
+    capacity: usize,
+    /// Payload bytes in it.
+    filled: usize,
+    /// Index of the packet in its first slot; final once the slab is committed.
+    first: u64,
+    framing: Framing,
+}
+
+impl Slab {
+    fn payload(&self) -> usize {
+        self.stride - HEADER_BYTES
+    }
+
+    fn room_bytes(&self) -> usize {
+        self.capacity - self.filled
+    }
+
+    /// Slots with any payload.
+    fn packets(&self) -> usize {
+        self.filled.div_ceil(self.payload())
+    }
+
+    fn fill(&mut self, data: &[u8]) -> usize {
+        let taken = data.len().min(self.room_bytes());
+        let payload = self.payload();
+        let mut rest = &data[..taken];
+        while !rest.is_empty() {
+            let (slot, offset) = (self.filled / payload, self.filled % payload);
+            let (part, after) = rest.split_at(rest.len().min(payload - offset));
+            let start = slot * self.stride + HEADER_BYTES + offset;
+            self.bytes[start..start + part.len()].copy_from_slice(part);
+            self.filled += part.len();
+            rest = after;
+        }
+        taken
+    }
+
+    /// Where the datagrams of `count` slots from `slot` on are; at least one of them, and all filled.
+    fn range(&self, slot: usize, count: usize) -> Range<usize> {
+        let last = slot + count - 1;
+        let last_payload = self.payload().min(self.filled - last * self.payload());
+        slot * self.stride..last * self.stride + HEADER_BYTES + last_payload
+    }
+
+    fn position(&self, slot: usize) -> MessagePosition {
+        let first = slot == 0 && !self.framing.continues_before;
+        let last = slot + 1 == self.packets() && !self.framing.continues_after;
+        match (first, last) {
+            (true, true) => MessagePosition::Solo,
+            (true, false) => MessagePosition::First,
+            (false, true) => MessagePosition::Last,
+            (false, false) => MessagePosition::Middle,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::packet::Packet;
+
+    const NUMBERING: Numbering = Numbering { initial_seq: Seq::new(0x7FFF_FFFF), destination: 9 };
+
+    fn write(buffer: &mut SendBuffer, data: &[u8]) -> usize {
+        let mut slab = buffer.checkout(data.len(), 0).expect("room");
+        let taken = slab.fill(data);
+        buffer.commit(slab);
+        taken
+    }
+
+    fn payloads(run: &SlabRun) -> Vec<(u32, Vec<u8>)> {
+        let decode = |datagram| match Packet::decode(datagram).expect("a packet") {
+            Packet::Data(data) => (data.header.seq.value(), data.payload.to_vec()),
+            Packet::Control(_) => panic!("the send buffer holds data"),
+        };
+        run.bytes().chunks(run.stride()).map(decode).collect()
+    }
+
+    #[test]
+    fn a_run_of_slots_is_a_run_of_datagrams() {
+        let mut buffer = SendBuffer::new(4, 1 << 20);
+        buffer.set_short_tail(false);
+        assert_eq!(write(&mut buffer, b"abcdefghij"), 10);
+        let run = buffer.take_run(0, 44, 7, NUMBERING).expect("packets");
+        let expected = [(0x7FFF_FFFF, b"abcd".to_vec()), (0, b"efgh".to_vec()), (1, b"ij".to_vec())];
+        assert_eq!(payloads(&run), expected);
+        buffer.restore(run);
+        buffer.release_before(2);
+        assert!(!buffer.is_empty());
+        buffer.release_before(3);
+        assert!(buffer.is_empty());
+        assert_eq!(buffer.charged_bytes(), 0);
+    }
+
+    #[test]
+    fn small_writes_share_a_packet_until_it_is_numbered() {
+        let mut buffer = SendBuffer::new(100, 1 << 20);
+        write(&mut buffer, b"one");
+        write(&mut buffer, b"two");
+        assert_eq!(buffer.end(), 1);
+        let run = buffer.take_run(0, 44, 0, NUMBERING).expect("a packet");
+        write(&mut buffer, b"three");
+        buffer.restore(run);
+        assert_eq!(buffer.end(), 2);
+    }
+
+    #[test]
+    fn a_short_tail_makes_a_libudt_receiver_acknowledge() {
+        let mut buffer = SendBuffer::new(1456, 1 << 20);
+        assert_eq!(write(&mut buffer, &vec![1; 100_000]), 44 * 1456 - 1);
+        assert_eq!(buffer.packet_bytes(43), Some(16 + 1455));
+        // A write that fills its packets exactly leaves no full-sized tail either.
+        assert_eq!(write(&mut buffer, &[1; 1456]), 1456);
+        assert_eq!(buffer.end(), 45);
+    }
+
+    #[test]
+    fn the_limit_holds_and_grows_with_the_window() {
+        let mut buffer = SendBuffer::new(1456, 64 << 20);
+        let data = vec![1; 1 << 16];
+        while let Some(mut slab) = buffer.checkout(data.len(), 0) {
+            slab.fill(&data);
+            buffer.commit(slab);
+        }
+        assert!(buffer.charged_bytes() < BUFFERED_BYTES_MIN + TRANSMIT_BYTES_MAX);
+        assert!(buffer.checkout(1, 4 << 20).is_some());
+    }
+
+    #[test]
+    fn a_long_message_spans_slabs_and_expires_as_a_whole() {
+        let now = crate::tests::epoch();
+        let mut buffer = SendBuffer::new(1456, 1 << 20);
+        buffer.push_message(&[1; 10], None, true);
+        buffer.push_message(&vec![2; 100 * 1456], Some(now + Duration::from_millis(5)), true);
+        buffer.push_message(&[3; 10], None, true);
+        assert_eq!(buffer.expired_message(50, now), None);
+        let expired = buffer.expired_message(50, now + Duration::from_millis(5)).expect("its time has run out");
+        assert_eq!((expired.message.value(), expired.first, expired.end), (2, 1, 101));
+        assert_eq!(buffer.take_run(1, 44, 0, NUMBERING).expect("packets").packets(), 44);
+    }
+}

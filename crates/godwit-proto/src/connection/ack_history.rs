@@ -10,21 +10,11 @@ use crate::seq::{AckNumber, Seq};
 /// nothing.
 pub(crate) const MAX_UNCONFIRMED_ACKS: usize = 1024;
 
-/// Which form of full ACK was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AckForm {
-    /// 16 bytes: without speed and capacity.
-    Short,
-    /// 24 bytes and more.
-    Long,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct SentAck {
     number: AckNumber,
     ack_seq: Seq,
     sent: Instant,
-    form: AckForm,
 }
 
 /// A ring of the last [`MAX_UNCONFIRMED_ACKS`] full ACKs.
@@ -43,11 +33,11 @@ impl AckHistory {
     }
 
     /// Remembers a full ACK. Each `number` comes after the one before.
-    pub(crate) fn record(&mut self, number: AckNumber, ack_seq: Seq, sent: Instant, form: AckForm) {
+    pub(crate) fn record(&mut self, number: AckNumber, ack_seq: Seq, sent: Instant) {
         if self.sent.len() == MAX_UNCONFIRMED_ACKS {
             self.sent.pop_front();
         }
-        self.sent.push_back(SentAck { number, ack_seq, sent, form });
+        self.sent.push_back(SentAck { number, ack_seq, sent });
     }
 
     /// Takes in an ACK2. Returns the round-trip time (at least 1 µs: libudt ignores an ACK2 that came back within the
@@ -60,12 +50,8 @@ impl AckHistory {
         Some((now.saturating_duration_since(ack.sent).max(MIN_SAMPLE), ack.ack_seq))
     }
 
-    /// When the last full ACK of this form left, if its ACK2 is still out.
-    pub(crate) fn last_sent(&self, form: AckForm) -> Option<Instant> {
-        self.sent.iter().rev().find(|ack| ack.form == form).map(|ack| ack.sent)
-    }
-
     /// ACKs without an ACK2.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.sent.len()
     }
@@ -90,7 +76,7 @@ mod tests {
         let origin = virtual_time::origin();
         let mut history = AckHistory::new();
         for step in 1..=3 {
-            history.record(AckNumber::new(step), Seq::new(step * 100), origin + ms(u64::from(step)), AckForm::Long);
+            history.record(AckNumber::new(step), Seq::new(step * 100), origin + ms(u64::from(step)));
         }
         assert_eq!(history.acknowledge(AckNumber::new(2), origin + ms(9)), Some((ms(7), Seq::new(200))));
         assert_eq!(history.acknowledge(AckNumber::new(1), origin + ms(9)), None, "overtaken");
@@ -104,7 +90,7 @@ mod tests {
     fn a_round_trip_of_zero_counts() {
         let origin = virtual_time::origin();
         let mut history = AckHistory::new();
-        history.record(AckNumber::FIRST, Seq::new(5), origin, AckForm::Short);
+        history.record(AckNumber::FIRST, Seq::new(5), origin);
         assert_eq!(history.acknowledge(AckNumber::FIRST, origin), Some((Duration::from_micros(1), Seq::new(5))));
     }
 
@@ -114,7 +100,7 @@ mod tests {
         let mut history = AckHistory::new();
         let mut number = AckNumber::new(0x7FFF_FFFE);
         for step in 0..4 {
-            history.record(number, Seq::new(step), origin, AckForm::Long);
+            history.record(number, Seq::new(step), origin);
             number = number.next();
         }
         assert_eq!(history.acknowledge(AckNumber::FIRST, origin + ms(1)), Some((ms(1), Seq::new(2))));
@@ -127,11 +113,10 @@ mod tests {
         let mut history = AckHistory::new();
         let mut number = AckNumber::FIRST;
         for _ in 0..3 * MAX_UNCONFIRMED_ACKS {
-            history.record(number, Seq::new(0), origin, AckForm::Long);
+            history.record(number, Seq::new(0), origin);
             number = number.next();
         }
         assert_eq!(history.len(), MAX_UNCONFIRMED_ACKS);
         assert_eq!(history.acknowledge(AckNumber::FIRST, origin), None);
-        assert_eq!(history.last_sent(AckForm::Short), None);
     }
 }

@@ -71,6 +71,7 @@ impl LossList {
     }
 
     /// Takes `seq` out; whether it was in the list.
+    #[cfg(test)]
     pub(crate) fn remove(&mut self, seq: Seq) -> bool {
         self.remove_range(seq, seq) == 1
     }
@@ -137,6 +138,7 @@ impl LossList {
     }
 
     /// Whether `seq` is in the list.
+    #[cfg(test)]
     pub(crate) fn contains(&self, seq: Seq) -> bool {
         let at = self.ranges.partition_point(|range| range.last.is_before(seq));
         self.ranges.get(at).is_some_and(|range| !range.first.is_after(seq))
@@ -148,11 +150,13 @@ impl LossList {
     }
 
     /// Whether nothing is in the list.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
     /// The inclusive ranges, first to last; between two of them at least one number is absent.
+    #[cfg(test)]
     pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = (Seq, Seq)> + '_ {
         self.ranges.iter().map(|range| (range.first, range.last))
     }

@@ -190,22 +190,26 @@ impl MissingList {
     }
 
     /// The first missing number in circular order: what the cumulative acknowledgement stands at.
+    #[cfg(test)]
     pub(crate) fn first(&self) -> Option<Seq> {
         self.ranges.front().map(|range| range.first)
     }
 
     /// Whether `seq` is missing.
+    #[cfg(test)]
     pub(crate) fn contains(&self, seq: Seq) -> bool {
         let at = self.ranges.partition_point(|range| range.last.is_before(seq));
         self.ranges.get(at).is_some_and(|range| !range.first.is_after(seq))
     }
 
     /// Missing packets.
+    #[cfg(test)]
     pub(crate) fn len_packets(&self) -> u32 {
         self.packets
     }
 
     /// Whether nothing is missing.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
@@ -216,6 +220,7 @@ impl MissingList {
     }
 
     /// The missing ranges, inclusive, first to last, with the time of their last report. Ranges may touch.
+    #[cfg(test)]
     pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = (Seq, Seq, Option<Instant>)> + '_ {
         self.ranges.iter().map(|range| (range.first, range.last, range.reported_at()))
     }

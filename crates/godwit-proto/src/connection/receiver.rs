@@ -1,0 +1,446 @@
+//! The receiving half of a connection: what arrived, what is missing, and when the peer is told.
+//!
+//! ACK, NAK and window rules hold whatever controller the peer runs (specification section 11): NAKs are merged and
+//! repeated, irregular packets are acknowledged at once, and while the buffer is full the acknowledgement of the last
+//! packet is withheld, because only an advancing ACK wakes a libudt sender that waits for window.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::ack_history::AckHistory;
+use super::arrival::{ArrivalEstimator, Batch as ArrivalBatch};
+use super::missing::MissingList;
+use super::receive_buffer::{Inserted, Keeping, ReceiveBuffer, Segment, WINDOW_PACKETS_MIN};
+use super::rtt::RttEstimator;
+use super::stats::ReceiverStats;
+use crate::datagram::Batch;
+use crate::packet::{AckRates, Control, DataHeader, FullAck, LossRange};
+use crate::seq::{AckNumber, MsgNumber, Seq};
+
+/// UDT's SYN: a full ACK follows the one before after this time if there is news, and its long form no sooner.
+const ACK_INTERVAL: Duration = Duration::from_millis(10);
+/// Packets after which a light ACK is sent.
+const LIGHT_ACK_PACKETS: u32 = 64;
+/// New losses wait this long for company after a NAK: a libudt sender cuts its rate per NAK packet, whatever is in it.
+const NAK_MERGE: Duration = Duration::from_millis(5);
+/// A loss is reported again no sooner than this (specification section 11).
+const NAK_REPEAT_MIN: Duration = Duration::from_millis(20);
+/// While an acknowledgement is withheld the ACK before is repeated, so that the peer's EXP timer does not run out.
+const WITHHELD_REPEAT: Duration = Duration::from_millis(200);
+/// The longest time between two repeats of an ACK that is not confirmed.
+const REPEAT_MAX: Duration = Duration::from_secs(1);
+
+/// What the data packets of one batch were, for the decisions at its end.
+#[derive(Debug, Default)]
+struct BatchSummary {
+    packets: u32,
+    payload_bytes: u64,
+    first: Option<Seq>,
+    last: Seq,
+    has_irregular: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    pub(super) stats: ReceiverStats,
+    buffer: ReceiveBuffer,
+    initial_seq: Seq,
+    full_payload_bytes: usize,
+    window_packets: u32,
+    /// Index after the highest packet seen.
+    highest: u64,
+    missing: MissingList,
+    arrival: ArrivalEstimator,
+    acks: AckHistory,
+    ack_number: AckNumber,
+    /// What the last full ACK said.
+    acked: u64,
+    /// What the peer is known to know, by an ACK2.
+    confirmed: u64,
+    /// Index after the last packet that the peer may send.
+    advertised_end: u64,
+    advertised_packets: u32,
+    packets_since_ack: u32,
+    light_acks: u32,
+    repeats: u32,
+    is_withholding: bool,
+    wants_window_update: bool,
+    last_ack: Option<Instant>,
+    /// When an ACK last carried the rates.
+    last_rates: Option<Instant>,
+    last_nak: Option<Instant>,
+    ack_at: Option<Instant>,
+    nak_at: Option<Instant>,
+    wants_light_ack: bool,
+    summary: BatchSummary,
+}
+
+impl Receiver {
+    /// A receiver of packets from `initial_seq` on, for a peer that was told of a window of `window_packets`.
+    pub(super) fn new(buffer: ReceiveBuffer, initial_seq: Seq, window_packets: u32, full_payload_bytes: usize) -> Self {
+        Self {
+            stats: ReceiverStats::default(),
+            buffer,
+            initial_seq,
+            full_payload_bytes,
+            window_packets,
+            highest: 0,
+            missing: MissingList::new(),
+            arrival: ArrivalEstimator::new(),
+            acks: AckHistory::new(),
+            ack_number: AckNumber::FIRST,
+            acked: 0,
+            confirmed: 0,
+            advertised_end: u64::from(window_packets),
+            advertised_packets: window_packets,
+            packets_since_ack: 0,
+            light_acks: 0,
+            repeats: 0,
+            is_withholding: false,
+            wants_window_update: false,
+            last_ack: None,
+            last_rates: None,
+            last_nak: None,
+            ack_at: None,
+            nak_at: None,
+            wants_light_ack: false,
+            summary: BatchSummary::default(),
+        }
+    }
+
+    /// Reports this capacity instead of the measured one.
+    pub(super) fn pin_capacity(&mut self, packets_per_s: Option<u32>) {
+        self.arrival.pin_capacity(packets_per_s);
+    }
+
+    /// Changes the memory that may be used.
+    pub(super) fn set_limit_bytes(&mut self, limit_bytes: usize) {
+        self.buffer.set_limit_bytes(limit_bytes);
+    }
+
+    /// One data packet of the batch that is being handled.
+    pub(super) fn on_data(&mut self, now: Instant, header: &DataHeader, payload: Bytes, keeping: Keeping) {
+        let length = payload.len();
+        self.stats.received_packets += 1;
+        self.stats.received_bytes += length as u64;
+        self.count_in_batch(header.seq, length);
+        let next = self.buffer.next();
+        let index = next as i64 + i64::from(self.seq_of(next).offset_to(header.seq));
+        let Ok(index) = u64::try_from(index) else {
+            self.stats.duplicate_packets += 1;
+            return;
+        };
+        // A packet without payload would read as the end of the stream in libudt; there is nothing to deliver in it.
+        if length == 0 || index >= next + u64::from(self.window_packets) {
+            self.stats.out_of_window_packets += 1;
+            return;
+        }
+        let (payload, charge_bytes) = keeping.keep(payload);
+        let (position, in_order, message) = (header.position, header.in_order, header.message);
+        match self.buffer.insert(index, Segment { payload, charge_bytes, position, in_order, message }) {
+            Inserted::New => self.arrived(now, index, header.seq),
+            Inserted::Duplicate => self.stats.duplicate_packets += 1,
+            Inserted::NoRoom => {
+                self.stats.out_of_window_packets += 1;
+                self.note_gap(now, index + 1);
+                self.missing.insert(header.seq, header.seq, now);
+            }
+        }
+    }
+
+    /// The batch is complete: decides on ACKs and NAKs.
+    pub(super) fn finish_batch(&mut self, now: Instant, batch: &Batch, rtt: &RttEstimator) {
+        let summary = std::mem::take(&mut self.summary);
+        let Some(first) = summary.first else { return };
+        self.arrival.on_batch(ArrivalBatch {
+            arrived: batch.arrived,
+            stamped: batch.is_stamped,
+            packets: summary.packets,
+            bytes: summary.payload_bytes,
+            first,
+            last: summary.last,
+        });
+        self.schedule_ack(now, summary.has_irregular);
+        self.schedule_nak(now, rtt);
+    }
+
+    /// The peer won't send these packets.
+    pub(super) fn on_message_drop(
+        &mut self,
+        now: Instant,
+        message: MsgNumber,
+        first: Seq,
+        last: Seq,
+        rtt: &RttEstimator,
+    ) {
+        let next = self.buffer.next();
+        let base = self.seq_of(next);
+        let (first_index, last_index) =
+            (next as i64 + i64::from(base.offset_to(first)), next as i64 + i64::from(base.offset_to(last)));
+        // Ranges are limited to the window: libudt would walk all of them (specification section 10.2).
+        let within = last_index < (next + u64::from(self.window_packets)) as i64;
+        if last_index < first_index || last_index < next as i64 || !within {
+            self.stats.invalid_entries += 1;
+            return;
+        }
+        let first_index = u64::try_from(first_index).unwrap_or(0).max(next);
+        self.buffer.drop_message(message, first_index, last_index as u64);
+        self.missing.remove_range(self.seq_of(first_index), last);
+        self.highest = self.highest.max(last_index as u64 + 1);
+        self.stats.dropped_messages += 1;
+        self.ack_at = Some(now);
+        self.schedule_nak(now, rtt);
+    }
+
+    /// An ACK2: the peer knows of the ACK with this number. Returns the time since it was sent.
+    pub(super) fn on_ack2(&mut self, now: Instant, number: AckNumber) -> Option<Duration> {
+        let (rtt, ack_seq) = self.acks.acknowledge(number, now)?;
+        let confirmed = self.acked as i64 + i64::from(self.seq_of(self.acked).offset_to(ack_seq));
+        self.confirmed = self.confirmed.max(u64::try_from(confirmed).unwrap_or(0));
+        if self.confirmed == self.buffer.next() && self.packets_since_ack == 0 && !self.wants_window_update {
+            self.ack_at = None;
+        }
+        Some(rtt)
+    }
+
+    /// Moves what can be read to `out`, about `max_bytes` of it.
+    pub(super) fn read(&mut self, now: Instant, max_bytes: usize, out: &mut VecDeque<Bytes>) -> usize {
+        let taken = self.buffer.read(max_bytes, out);
+        if taken > 0 {
+            self.window_may_open(now);
+        }
+        taken
+    }
+
+    /// The next message.
+    pub(super) fn pop_message(&mut self, now: Instant) -> Option<Bytes> {
+        let message = self.buffer.pop_message()?;
+        self.window_may_open(now);
+        Some(message)
+    }
+
+    /// Whether there is something to read.
+    pub(super) fn is_readable(&self) -> bool {
+        self.buffer.is_readable()
+    }
+
+    /// The next ACK or NAK that is due at `now`, encoded into `out`; false if there is none.
+    pub(super) fn poll_control(
+        &mut self,
+        now: Instant,
+        destination: u32,
+        max_words: usize,
+        rtt: &RttEstimator,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if self.ack_at.is_some_and(|at| at <= now)
+            && let Some(ack) = self.full_ack(now, rtt)
+        {
+            Control::Ack(ack).encode(0, destination, out);
+            return true;
+        }
+        if std::mem::take(&mut self.wants_light_ack) {
+            Control::LightAck { ack_seq: self.seq_of(self.position()) }.encode(0, destination, out);
+            self.stats.light_acks_sent_packets += 1;
+            return true;
+        }
+        self.nak_at.is_some_and(|at| at <= now) && self.encode_nak(now, destination, max_words, rtt, out)
+    }
+
+    /// When [`poll_control`](Self::poll_control) will have something.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        [self.ack_at, self.nak_at].into_iter().flatten().min()
+    }
+
+    /// Whether every packet before `final_seq` has arrived, or, without that number, every packet before the highest seen.
+    pub(super) fn is_complete(&self, final_seq: Option<Seq>) -> bool {
+        match final_seq {
+            Some(seq) => self.seq_of(self.buffer.next()) == seq,
+            None => self.buffer.next() >= self.highest,
+        }
+    }
+
+    /// Memory kept alive by what has not been read, in bytes.
+    pub(super) fn pinned_bytes(&self) -> usize {
+        self.buffer.pinned_bytes()
+    }
+
+    /// Packets that the peer may still send, as last advertised.
+    pub(super) fn advertised_packets(&self) -> u32 {
+        self.advertised_packets
+    }
+
+    /// Arrival speed and link capacity as they are reported to the peer.
+    pub(super) fn rates(&self) -> AckRates {
+        AckRates {
+            arrival_speed_packets_per_s: self.arrival.arrival_speed_packets_per_s(),
+            link_capacity_packets_per_s: self.arrival.link_capacity_packets_per_s(),
+        }
+    }
+
+    /// Speed of what arrives, in payload bytes per second.
+    pub(super) fn arrival_speed_bytes_per_s(&self) -> u64 {
+        self.arrival.arrival_speed_bytes_per_s()
+    }
+
+    /// Losses that were reported more than once, in packets.
+    pub(super) fn nak_repeats_packets(&self) -> u64 {
+        self.missing.repeated_packets()
+    }
+
+    fn seq_of(&self, index: u64) -> Seq {
+        self.initial_seq.add(index as u32)
+    }
+
+    fn count_in_batch(&mut self, seq: Seq, length: usize) {
+        let summary = &mut self.summary;
+        summary.packets += 1;
+        summary.payload_bytes += length as u64;
+        summary.first.get_or_insert(seq);
+        summary.last = seq;
+        summary.has_irregular |= length != self.full_payload_bytes;
+    }
+
+    fn arrived(&mut self, now: Instant, index: u64, seq: Seq) {
+        self.packets_since_ack += 1;
+        if index < self.highest {
+            self.missing.remove(seq);
+        } else {
+            self.note_gap(now, index);
+            self.highest = index + 1;
+        }
+    }
+
+    /// Everything from the highest packet seen up to `index` has been skipped.
+    fn note_gap(&mut self, now: Instant, index: u64) {
+        if index > self.highest {
+            let (first, last) = (self.seq_of(self.highest), self.seq_of(index - 1));
+            self.stats.lost_packets += u64::from(self.missing.insert(first, last, now));
+            self.highest = index;
+        }
+    }
+
+    fn schedule_ack(&mut self, now: Instant, has_irregular: bool) {
+        let next = self.buffer.next();
+        if next == self.confirmed && next == self.acked && !has_irregular {
+            return;
+        }
+        let half_window = self.advertised_packets / 2;
+        let is_window_used_up = self.highest + 1 >= self.advertised_end;
+        let due = self.last_ack.map_or(now, |last| last + ACK_INTERVAL);
+        let at_once = has_irregular || is_window_used_up || self.packets_since_ack >= half_window.max(1);
+        let due = if at_once { now } else { due };
+        self.ack_at = Some(self.ack_at.map_or(due, |at| at.min(due)));
+        if self.packets_since_ack >= LIGHT_ACK_PACKETS * (self.light_acks + 1) && self.position() != self.confirmed {
+            self.light_acks = self.packets_since_ack / LIGHT_ACK_PACKETS;
+            self.wants_light_ack = true;
+        }
+    }
+
+    fn schedule_nak(&mut self, now: Instant, rtt: &RttEstimator) {
+        let merge = self.last_nak.map_or(now, |last| last + NAK_MERGE);
+        self.nak_at = self.missing.next_due(nak_interval(rtt)).map(|due| due.max(merge));
+    }
+
+    /// The position to acknowledge: everything in order, less one packet while the buffer is full.
+    fn position(&self) -> u64 {
+        let next = self.buffer.next();
+        let is_full = self.buffer.available_packets() <= WINDOW_PACKETS_MIN;
+        if is_full && next > 0 { (next - 1).max(self.acked) } else { next }
+    }
+
+    fn window_may_open(&mut self, now: Instant) {
+        let available = self.buffer.available_packets();
+        let was_small = self.advertised_packets < self.window_packets / 4;
+        let opens = self.is_withholding && available > WINDOW_PACKETS_MIN.max(self.window_packets / 16);
+        if opens || (was_small && available >= self.advertised_packets.saturating_mul(2).max(16)) {
+            self.wants_window_update = true;
+            self.ack_at = Some(now);
+        }
+    }
+
+    /// A full ACK, if there is news for the peer or the last one needs repeating; sets the time of the next attempt.
+    fn full_ack(&mut self, now: Instant, rtt: &RttEstimator) -> Option<FullAck<'static>> {
+        let position = self.position();
+        self.is_withholding = position < self.buffer.next();
+        let is_news = position > self.acked || std::mem::take(&mut self.wants_window_update);
+        let repeat_after = (rtt.exp_base() * (1 << self.repeats.min(4))).clamp(ACK_INTERVAL, REPEAT_MAX);
+        if !is_news {
+            let is_due = self.last_ack.is_none_or(|last| now >= last + repeat_after.min(WITHHELD_REPEAT));
+            let is_needed = position > self.confirmed || self.is_withholding;
+            if !is_needed || !is_due {
+                self.ack_at = is_needed.then(|| self.last_ack.map_or(now, |last| last + repeat_after));
+                return None;
+            }
+            self.repeats += 1;
+        } else {
+            self.repeats = 0;
+        }
+        Some(self.make_ack(now, position, repeat_after, rtt))
+    }
+
+    fn make_ack(
+        &mut self,
+        now: Instant,
+        position: u64,
+        repeat_after: Duration,
+        rtt: &RttEstimator,
+    ) -> FullAck<'static> {
+        let rates_are_due = self.last_rates.is_none_or(|last| now >= last + ACK_INTERVAL);
+        if rates_are_due {
+            self.last_rates = Some(now);
+        }
+        let number = self.ack_number;
+        self.ack_number = number.next();
+        self.acks.record(number, self.seq_of(position), now);
+        self.acked = position;
+        self.advertised_packets = self.buffer.available_packets();
+        self.advertised_end = position + u64::from(self.advertised_packets);
+        self.last_ack = Some(now);
+        self.packets_since_ack = 0;
+        self.light_acks = 0;
+        self.wants_light_ack = false;
+        let repeat_after = if self.is_withholding { WITHHELD_REPEAT } else { repeat_after };
+        self.ack_at = (position > self.confirmed || self.is_withholding).then(|| now + repeat_after);
+        self.stats.acks_sent_packets += 1;
+        FullAck {
+            number,
+            ack_seq: self.seq_of(position),
+            rtt_us: micros(rtt.srtt()),
+            rtt_var_us: micros(rtt.var()),
+            available_packets: self.advertised_packets,
+            rates: rates_are_due.then(|| self.rates()),
+            tail: &[],
+        }
+    }
+
+    fn encode_nak(
+        &mut self,
+        now: Instant,
+        destination: u32,
+        max_words: usize,
+        rtt: &RttEstimator,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let mut due = Vec::new();
+        self.missing.due(now, nak_interval(rtt), max_words / 2, &mut due);
+        self.last_nak = (!due.is_empty()).then_some(now).or(self.last_nak);
+        self.schedule_nak(now, rtt);
+        let ranges = due.into_iter().map(|(first, last)| LossRange { first, last });
+        let written = crate::packet::encode_nak(ranges, max_words, 0, destination, out);
+        self.stats.naks_sent_packets += u64::from(written > 0);
+        written > 0
+    }
+}
+
+/// How long a reported loss may take to be repaired before it is reported again.
+fn nak_interval(rtt: &RttEstimator) -> Duration {
+    (rtt.exp_base() + ACK_INTERVAL).max(NAK_REPEAT_MIN)
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,596 @@
+//! The sending half of a connection: what goes out next, when, and what has to go out again.
+//!
+//! Loss repair does not depend on the controller (specification section 11): a lost retransmission is sent again after
+//! about 1.5 RTT, silence is probed with the first and the newest packet in flight, and retransmissions ignore the
+//! window, though not the pace.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::loss_list::LossList;
+use super::rtt::RttEstimator;
+use super::send_buffer::{ExpiredMessage, Numbering, SendBuffer, SlabRun};
+use super::stats::SenderStats;
+use crate::congestion::{
+    Control, Controller, Feedback, Lost, RateSampler, ReceiverReport, RttSample, SendRecord, Sent,
+};
+use crate::datagram::{SEGMENTS_MAX, TRANSMIT_BYTES_MAX};
+use crate::packet::{AckRates, HEADER_BYTES, LossReport};
+use crate::seq::{MsgNumber, Seq};
+
+/// A late wake-up may be made good for this long; after that its share of the rate is lost. Lesson 15 of the controller's
+/// design: with credit for 2 ms a 10 Gbit/s flow keeps 99 % of its rate under the wake-up noise of a normal host.
+const PACING_CREDIT: Duration = Duration::from_millis(2);
+/// libudt acknowledges each 10 ms: what a probe allows for beside the RTT.
+const ACK_DELAY: Duration = Duration::from_millis(10);
+/// No probe before this, whatever the RTT is (specification section 11, rule 2).
+const PROBE_AFTER_MIN: Duration = Duration::from_millis(25);
+/// The longest time between two probes of a silent peer.
+const PROBE_AFTER_MAX: Duration = Duration::from_secs(1);
+/// Probes without progress before the controller is told of a timeout.
+const PROBES_BEFORE_TIMEOUT: u32 = 3;
+/// Drop requests that wait to be sent; a message that expires beyond that waits for the next round.
+const DROP_REQUESTS_MAX: usize = 64;
+/// A packet pair starts at each sequence number that is a multiple of this (specification section 3.2).
+const PAIR_EVERY: u32 = 16;
+
+/// The peer's view of what it received, from a full ACK.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AckReport {
+    pub(super) ack_seq: Seq,
+    pub(super) available_packets: u32,
+    pub(super) rates: Option<AckRates>,
+}
+
+/// What an acknowledgement was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acked {
+    /// It lies outside of what was sent; nothing was done (deviation 1).
+    Invalid,
+    /// Nothing new was acknowledged.
+    Old,
+    /// Packets were released.
+    Progress,
+}
+
+/// What one call to the kernel can carry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Segments.
+    pub(super) segments: usize,
+    /// The largest datagram that the path takes in one piece; larger ones go alone, to be fragmented.
+    pub(super) datagram_bytes: usize,
+}
+
+/// Data to be put on the wire.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// New packets, in the send buffer.
+    Run(SlabRun),
+    /// Retransmissions, appended to the scratch buffer; the size of all segments but the last.
+    Copied { segment_bytes: usize },
+}
+
+/// A message that the peer must be told not to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DropRequest {
+    pub(super) message: MsgNumber,
+    pub(super) first: Seq,
+    pub(super) last: Seq,
+}
+
+/// One packet in flight.
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    record: SendRecord,
+    /// When it was sent last.
+    sent: Instant,
+    transmissions: u8,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) buffer: SendBuffer,
+    pub(super) stats: SenderStats,
+    controller: Controller,
+    sampler: RateSampler,
+    numbering: Numbering,
+    /// Packets from `una` to `next`.
+    flights: VecDeque<Flight>,
+    /// Index of the first packet that no full ACK has covered.
+    una: u64,
+    /// Index of the next new packet.
+    next: u64,
+    /// Highest index acknowledged by a full or light ACK.
+    acked: u64,
+    /// Index after the last packet that the peer has room for.
+    window_end: u64,
+    lost: LossList,
+    drop_requests: VecDeque<DropRequest>,
+    /// Start of the sending slot of the next packet.
+    next_send: Instant,
+    /// Whether there was nothing to send at the last attempt: lateness before that is no debt of the network.
+    is_dry: bool,
+    /// Probes since the last progress.
+    probes: u32,
+    probe_at: Option<Instant>,
+    mss_bytes: u32,
+    peer_window_packets: u32,
+    payload_bytes: usize,
+    max_rate_bits_per_s: Option<u64>,
+}
+
+/// What a [`Sender`] starts with, known when the handshake is complete.
+#[derive(Debug)]
+pub(super) struct SenderSetup {
+    pub(super) numbering: Numbering,
+    pub(super) peer_window_packets: u32,
+    pub(super) mss_bytes: u32,
+    pub(super) buffer_bytes: usize,
+    pub(super) max_rate_bits_per_s: Option<u64>,
+    pub(super) controller: Controller,
+}
+
+impl Sender {
+    pub(super) fn new(now: Instant, setup: SenderSetup) -> Self {
+        let payload_bytes = crate::config::payload_bytes(setup.mss_bytes);
+        let mut sender = Self {
+            buffer: SendBuffer::new(payload_bytes, setup.buffer_bytes),
+            stats: SenderStats::default(),
+            controller: setup.controller,
+            sampler: RateSampler::new(now),
+            numbering: setup.numbering,
+            flights: VecDeque::new(),
+            una: 0,
+            next: 0,
+            acked: 0,
+            window_end: u64::from(setup.peer_window_packets),
+            lost: LossList::new(),
+            drop_requests: VecDeque::new(),
+            next_send: now,
+            is_dry: true,
+            probes: 0,
+            probe_at: None,
+            mss_bytes: setup.mss_bytes,
+            peer_window_packets: setup.peer_window_packets,
+            payload_bytes,
+            max_rate_bits_per_s: None,
+        };
+        sender.set_max_rate(setup.max_rate_bits_per_s);
+        sender
+    }
+
+    /// Bounds the sending rate, headers included.
+    pub(super) fn set_max_rate(&mut self, bits_per_s: Option<u64>) {
+        self.max_rate_bits_per_s = bits_per_s;
+        let packet_bits = f64::from(self.mss_bytes) * 8.0;
+        self.controller.set_max_rate(bits_per_s.map(|rate| rate as f64 / packet_bits));
+    }
+
+    /// Later packets carry at most this much, because the path takes no more; returns whether that changed anything.
+    pub(super) fn shrink_payload(&mut self, payload_bytes: usize) -> bool {
+        if payload_bytes >= self.payload_bytes {
+            return false;
+        }
+        self.payload_bytes = payload_bytes;
+        self.buffer.set_payload_bytes(payload_bytes);
+        true
+    }
+
+    /// A full ACK.
+    pub(super) fn on_ack(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator) -> Acked {
+        let Some(index) = self.valid_ack(report.ack_seq) else { return Acked::Invalid };
+        if index >= self.acked {
+            self.acked = index;
+            // A window of 0 could never be seen to open again: one packet is always allowed.
+            self.window_end = index + u64::from(report.available_packets.max(1));
+        }
+        if index <= self.una {
+            return Acked::Old;
+        }
+        let newest = self.flights.get((index - self.una - 1) as usize).copied();
+        let newly_delivered = (index - self.una) as u32;
+        for flight in self.flights.drain(..newly_delivered as usize) {
+            self.sampler.on_delivered(&flight.record, now);
+            // Acknowledged sooner than a retransmission could have been: the original had arrived.
+            if flight.transmissions > 1 && now - flight.sent < rtt.srtt() / 2 {
+                self.stats.spurious_retransmissions_packets += 1;
+            }
+        }
+        self.una = index;
+        self.lost.remove_before(self.seq_of(index));
+        self.buffer.release_before(index);
+        self.stats.acks_received_packets += 1;
+        self.probes = 0;
+        self.feed_back(now, report, rtt, newest, newly_delivered);
+        self.arm_probe(now, rtt);
+        Acked::Progress
+    }
+
+    /// A light ACK: it moves the window, but releases nothing (specification section 3.3).
+    pub(super) fn on_light_ack(&mut self, ack_seq: Seq) -> Acked {
+        let Some(index) = self.valid_ack(ack_seq) else { return Acked::Invalid };
+        if index <= self.acked {
+            return Acked::Old;
+        }
+        self.acked = index;
+        Acked::Progress
+    }
+
+    /// A NAK. Entries outside of what is in flight are counted and ignored (deviation 1).
+    pub(super) fn on_nak(&mut self, now: Instant, report: &LossReport<'_>, rtt: &RttEstimator) {
+        self.stats.naks_received_packets += 1;
+        let mut lost = Lost { now, first: u64::MAX, packets: 0, next_tag: self.next, in_flight_packets: 0 };
+        // Ranges that overlap must not multiply the work: one NAK can name no more than what is in flight.
+        let mut budget = self.next - self.una;
+        for range in report.ranges() {
+            let (first, last) = (self.index_of(range.first), self.index_of(range.last));
+            if last >= self.next as i64 || last < first {
+                self.stats.invalid_entries += 1;
+                continue;
+            }
+            let first = first.max(self.una as i64) as u64;
+            if last < first as i64 || budget == 0 {
+                continue;
+            }
+            let last = (last as u64).min(first + budget - 1);
+            budget -= last - first + 1;
+            lost.first = lost.first.min(first);
+            lost.packets += self.mark_lost(now, first, last, rtt);
+        }
+        self.stats.invalid_entries += report.malformed_entries() as u64;
+        if lost.first == u64::MAX {
+            return;
+        }
+        self.stats.lost_packets += u64::from(lost.packets);
+        lost.in_flight_packets = self.in_flight_packets();
+        self.controller.on_lost(&lost);
+    }
+
+    /// The probe timer and the controller's have run out, if they have.
+    pub(super) fn on_timeout(&mut self, now: Instant, rtt: &RttEstimator) {
+        if self.controller.next_timer().is_some_and(|at| at <= now) {
+            self.controller.on_timer(now);
+        }
+        if self.probe_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.probe_at = None;
+        if self.una == self.next {
+            return;
+        }
+        self.probes += 1;
+        self.stats.probes += 1;
+        self.stats.lost_packets += u64::from(self.lost.insert(self.seq_of(self.una), self.seq_of(self.una)));
+        // The newest packet makes a receiver that has missed all the others report them at once.
+        let newest = self.next - 1;
+        let oldest_wait = now - self.flights[(newest - self.una) as usize].sent;
+        if newest > self.una && oldest_wait >= self.probe_after(rtt, 1) {
+            self.stats.lost_packets += u64::from(self.lost.insert(self.seq_of(newest), self.seq_of(newest)));
+        }
+        if self.probes == PROBES_BEFORE_TIMEOUT {
+            self.controller.on_timeout(now, self.next);
+        }
+        self.arm_probe(now, rtt);
+    }
+
+    /// Data that may be sent now: at most `max_segments` packets, retransmissions first.
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        room: Room,
+        stamp: u32,
+        rtt: &RttEstimator,
+        scratch: &mut Vec<u8>,
+    ) -> Option<Outgoing> {
+        if self.is_dry {
+            self.next_send = self.next_send.max(now);
+        }
+        let room = Room { segments: room.segments.min(SEGMENTS_MAX), ..room };
+        let allowed = self.allowance(now).min(room.segments);
+        if allowed == 0 {
+            return None;
+        }
+        let outgoing = match self.poll_retransmissions(now, allowed, room, stamp, scratch) {
+            Some(segment_bytes) => Some(Outgoing::Copied { segment_bytes }),
+            None => self.poll_new(now, allowed, room, stamp).map(Outgoing::Run),
+        };
+        self.is_dry = outgoing.is_none();
+        if outgoing.is_some() && self.probe_at.is_none() {
+            self.arm_probe(now, rtt);
+        }
+        outgoing
+    }
+
+    /// The next drop request to send.
+    pub(super) fn poll_drop_request(&mut self) -> Option<DropRequest> {
+        self.drop_requests.pop_front()
+    }
+
+    /// When [`poll`](Self::poll) or [`on_timeout`](Self::on_timeout) should be called next.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        [self.pace_at(), self.probe_at, self.controller.next_timer()].into_iter().flatten().min()
+    }
+
+    /// Whether everything committed has been covered by a full ACK.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.una == self.buffer.end()
+    }
+
+    /// The longest message that the send buffer and the peer's window can ever take, in bytes.
+    pub(super) fn message_bytes_max(&self) -> usize {
+        self.buffer.message_bytes_max().min(self.peer_window_packets as usize * self.payload_bytes)
+    }
+
+    /// The number after the last packet committed: everything before it is the whole stream.
+    pub(super) fn final_seq(&self) -> Seq {
+        self.seq_of(self.buffer.end())
+    }
+
+    /// Packets sent and not acknowledged.
+    pub(super) fn in_flight_packets(&self) -> u32 {
+        (self.next - self.acked) as u32
+    }
+
+    /// Bytes that the window holds now, for the growth of the send buffer.
+    pub(super) fn window_bytes(&self) -> usize {
+        let window = u64::from(self.controller.window_packets()).min(self.window_end - self.acked);
+        (window.min(u64::from(self.in_flight_packets()).max(16) * 2) as usize) * (self.payload_bytes + HEADER_BYTES)
+    }
+
+    /// The window that the peer advertised, less what has been acknowledged since, in packets.
+    pub(super) fn flow_window_packets(&self) -> u32 {
+        (self.window_end - self.acked) as u32
+    }
+
+    /// The controller, for the stats.
+    pub(super) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    /// The time of one packet on the wire at the pace allowed.
+    pub(super) fn interval(&self) -> Duration {
+        let ceiling = self.max_rate_bits_per_s.map_or(Duration::ZERO, |rate| {
+            Duration::from_nanos(u64::from(self.mss_bytes) * 8 * 1_000_000_000 / rate.max(1))
+        });
+        self.controller.pace().interval.max(ceiling)
+    }
+
+    /// Payload of full new packets, in bytes.
+    pub(super) fn payload_bytes(&self) -> usize {
+        self.payload_bytes
+    }
+
+    fn seq_of(&self, index: u64) -> Seq {
+        self.numbering.initial_seq.add(index as u32)
+    }
+
+    /// The index that a sequence number near the window stands for; negative for numbers before the first packet.
+    fn index_of(&self, seq: Seq) -> i64 {
+        self.una as i64 + i64::from(self.seq_of(self.una).offset_to(seq))
+    }
+
+    /// The index of an ACK if it lies in what was sent. Old ones count as the first unacknowledged packet.
+    fn valid_ack(&mut self, ack_seq: Seq) -> Option<u64> {
+        let index = self.index_of(ack_seq);
+        if index > self.next as i64 {
+            self.stats.invalid_entries += 1;
+            return None;
+        }
+        Some(u64::try_from(index).unwrap_or(0))
+    }
+
+    fn feed_back(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator, newest: Option<Flight>, newly: u32) {
+        let sample = self.sampler.sample();
+        let once = newest.filter(|flight| flight.transmissions == 1);
+        self.controller.on_feedback(&Feedback {
+            now,
+            acked_to: self.una,
+            newly_delivered: newly,
+            delivered_total: self.una,
+            interval: sample.map_or(Duration::ZERO, |sample| sample.interval),
+            sample_delivered: sample.map_or(0, |sample| sample.delivered),
+            sample_app_limited: sample.is_some_and(|sample| sample.app_limited),
+            // The ACK may have waited for its 10 ms timer.
+            rtt: once.map(|flight| RttSample { rtt: now - flight.sent, exact: false }),
+            srtt: rtt.srtt(),
+            receiver: ReceiverReport {
+                arrival_speed_packets_per_s: report.rates.map(|rates| rates.arrival_speed_packets_per_s),
+                link_capacity_packets_per_s: report.rates.map(|rates| rates.link_capacity_packets_per_s),
+                received_total: None,
+            },
+            in_flight_packets: self.in_flight_packets(),
+            next_tag: self.next,
+        });
+    }
+
+    /// Puts the packets `first ..= last`, all in flight, on the loss list, and says how many were new there. Packets that
+    /// were retransmitted less than an RTT ago stay out: the report must have crossed the retransmission.
+    fn mark_lost(&mut self, now: Instant, first: u64, last: u64, rtt: &RttEstimator) -> u32 {
+        let recent = rtt.srtt() * 3 / 4;
+        let mut inserted = 0;
+        let mut run_start = first;
+        for index in first..=last {
+            let flight = &self.flights[(index - self.una) as usize];
+            if flight.transmissions > 1 && now - flight.sent < recent {
+                if run_start < index {
+                    inserted += self.lost.insert(self.seq_of(run_start), self.seq_of(index - 1));
+                }
+                run_start = index + 1;
+            }
+        }
+        if run_start <= last {
+            inserted += self.lost.insert(self.seq_of(run_start), self.seq_of(last));
+        }
+        inserted
+    }
+
+    /// Packets that the pace allows at `now`.
+    fn allowance(&self, now: Instant) -> usize {
+        let interval = self.interval().as_nanos().max(1);
+        let start = now.checked_sub(PACING_CREDIT).map_or(self.next_send, |oldest| self.next_send.max(oldest));
+        match now.checked_duration_since(start) {
+            Some(late) => (1 + late.as_nanos() / interval).min(SEGMENTS_MAX as u128) as usize,
+            None => 0,
+        }
+    }
+
+    fn charge_pace(&mut self, now: Instant, packets: usize) {
+        let start = now.checked_sub(PACING_CREDIT).map_or(self.next_send, |oldest| self.next_send.max(oldest));
+        self.next_send = start + self.interval() * packets as u32;
+    }
+
+    /// When the next quantum of packets may go, if there is anything to send.
+    fn pace_at(&self) -> Option<Instant> {
+        let waiting = u64::from(self.lost.len_packets()) + self.new_allowed();
+        if waiting == 0 {
+            return None;
+        }
+        let quantum = u64::from(self.controller.quantum_packets().max(1)).min(waiting);
+        Some(self.next_send + self.interval() * (quantum - 1) as u32)
+    }
+
+    /// New packets that the windows allow and the buffer has.
+    fn new_allowed(&self) -> u64 {
+        let window = self.window_end.min(self.acked + u64::from(self.controller.window_packets()));
+        window.min(self.buffer.end()).saturating_sub(self.next)
+    }
+
+    /// Copies lost packets to `scratch`, as many as fit one segmented send; the size of the segments.
+    fn poll_retransmissions(
+        &mut self,
+        now: Instant,
+        allowed: usize,
+        room: Room,
+        stamp: u32,
+        scratch: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let mut segment_bytes = 0;
+        let mut packets = 0;
+        while packets < allowed
+            && let Some(seq) = self.lost.first()
+        {
+            let index = self.index_of(seq) as u64;
+            if let Some(expired) = self.buffer.expired_message(index, now) {
+                if self.drop_requests.len() == DROP_REQUESTS_MAX {
+                    break;
+                }
+                self.give_up(now, expired);
+                continue;
+            }
+            let Some(size) = self.buffer.packet_bytes(index) else { break };
+            let is_full = size > segment_bytes || scratch.len() + size > TRANSMIT_BYTES_MAX;
+            if packets > 0 && is_full {
+                break;
+            }
+            self.lost.pop_first();
+            self.buffer.copy_packet(index, stamp, scratch);
+            self.retransmitted(now, index, size);
+            segment_bytes = segment_bytes.max(size);
+            packets += 1;
+            // A shorter segment can only be the last.
+            if size < segment_bytes || size > room.datagram_bytes {
+                break;
+            }
+        }
+        self.charge_pace(now, packets);
+        (packets > 0).then_some(segment_bytes)
+    }
+
+    fn retransmitted(&mut self, now: Instant, index: u64, bytes: usize) {
+        let in_flight_packets = self.in_flight_packets();
+        let record = self.sampler.on_sent(now, in_flight_packets, false);
+        let flight = &mut self.flights[(index - self.una) as usize];
+        *flight = Flight { record, sent: now, transmissions: flight.transmissions.saturating_add(1) };
+        self.stats.retransmitted_packets += 1;
+        self.stats.retransmitted_bytes += (bytes - HEADER_BYTES) as u64;
+        self.count_sent(1, bytes - HEADER_BYTES);
+        self.controller.on_sent(&Sent {
+            tag: index,
+            now,
+            bytes: bytes as u32,
+            app_limited: false,
+            retransmission: true,
+            in_flight_packets,
+        });
+    }
+
+    /// A message is too late: the peer is told not to wait for it, and what was not sent of it stays unsent.
+    fn give_up(&mut self, now: Instant, expired: ExpiredMessage) {
+        while self.next < expired.end {
+            let record = self.sampler.on_sent(now, self.in_flight_packets(), false);
+            self.flights.push_back(Flight { record, sent: now, transmissions: 1 });
+            self.next += 1;
+        }
+        let (first, last) = (self.seq_of(expired.first), self.seq_of(expired.end - 1));
+        self.lost.remove_range(first, last);
+        self.drop_requests.push_back(DropRequest { message: expired.message, first, last });
+        self.stats.dropped_messages += 1;
+    }
+
+    fn poll_new(&mut self, now: Instant, allowed: usize, room: Room, stamp: u32) -> Option<SlabRun> {
+        while self.new_allowed() > 0
+            && let Some(expired) = self.buffer.expired_message(self.next, now)
+            && self.drop_requests.len() < DROP_REQUESTS_MAX
+        {
+            self.give_up(now, expired);
+        }
+        let mut count = self.new_allowed().min(allowed as u64);
+        if count == 0 {
+            return None;
+        }
+        if self.buffer.packet_bytes(self.next).is_some_and(|size| size > room.datagram_bytes) {
+            count = 1;
+        }
+        // Packet pairs go back to back, so that a libudt receiver can estimate the capacity of the link.
+        let newest = self.seq_of(self.next + count - 1);
+        let is_pair_split = newest.value().is_multiple_of(PAIR_EVERY);
+        if is_pair_split && count > 1 && count < (room.segments as u64).min(self.new_allowed()) {
+            count += 1;
+        }
+        let run = self.buffer.take_run(self.next, count as usize, stamp, self.numbering)?;
+        let packets = run.packets();
+        for (offset, datagram) in run.bytes().chunks(run.stride()).enumerate() {
+            let in_flight_packets = self.in_flight_packets();
+            let app_limited = self.next + 1 == self.buffer.end() && offset + 1 == packets;
+            let record = self.sampler.on_sent(now, in_flight_packets, app_limited);
+            self.flights.push_back(Flight { record, sent: now, transmissions: 1 });
+            let (tag, bytes) = (self.next, datagram.len() as u32);
+            self.next += 1;
+            self.controller.on_sent(&Sent { tag, now, bytes, app_limited, retransmission: false, in_flight_packets });
+        }
+        self.count_sent(packets as u64, run.bytes().len() - packets * HEADER_BYTES);
+        self.charge_pace(now, packets);
+        Some(run)
+    }
+
+    fn count_sent(&mut self, packets: u64, payload_bytes: usize) {
+        self.stats.sent_packets += packets;
+        self.stats.sent_bytes += payload_bytes as u64;
+    }
+
+    /// How long the first packet in flight may stay unacknowledged before it is sent again.
+    fn probe_after(&self, rtt: &RttEstimator, transmissions: u8) -> Duration {
+        let base = if transmissions > 1 { rtt.srtt() * 3 / 2 } else { rtt.srtt() * 2 };
+        let wait = (base + rtt.var() * 4 + ACK_DELAY).max(PROBE_AFTER_MIN);
+        (wait * (1 << self.probes.min(6))).min(wait.max(PROBE_AFTER_MAX))
+    }
+
+    fn arm_probe(&mut self, now: Instant, rtt: &RttEstimator) {
+        self.probe_at = self.flights.front().map(|front| {
+            let due = front.sent + self.probe_after(rtt, front.transmissions);
+            // A packet that is on the loss list already is about to be sent; look again when it has been.
+            if due <= now { now + PROBE_AFTER_MIN } else { due }
+        });
+        if let Some(front) = self.flights.front()
+            && front.transmissions > 1
+            && front.sent + self.probe_after(rtt, front.transmissions) <= now
+            && self.probes == 0
+        {
+            // The ACK stopped at a packet whose retransmission should long have arrived: it was lost, too.
+            let seq = self.seq_of(self.una);
+            self.stats.lost_packets += u64::from(self.lost.insert(seq, seq));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The timers of a connection that belong to neither half: an enum and an array.
+
+use std::time::Instant;
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// Repeat the handshake request, or the response while the peer has sent nothing.
+    Handshake,
+    /// Give the handshake up.
+    ConnectLimit,
+    /// Say that we are here.
+    KeepAlive,
+    /// The peer has been silent for too long.
+    PeerSilence,
+    /// Introduce ourselves again.
+    Hello,
+    /// A close has waited long enough for the last acknowledgement.
+    Linger,
+    /// Repeat the shutdown, then be done.
+    Shutdown,
+}
+
+impl Timer {
+    const ALL: [Self; 7] = [
+        Self::Handshake,
+        Self::ConnectLimit,
+        Self::KeepAlive,
+        Self::PeerSilence,
+        Self::Hello,
+        Self::Linger,
+        Self::Shutdown,
+    ];
+}
+
+/// When each timer runs out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Timers([Option<Instant>; Timer::ALL.len()]);
+
+impl Timers {
+    /// Starts a timer, or starts it anew.
+    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
+        self.0[timer as usize] = Some(at);
+    }
+
+    /// Stops a timer.
+    pub(super) fn stop(&mut self, timer: Timer) {
+        self.0[timer as usize] = None;
+    }
+
+    /// Stops all.
+    pub(super) fn stop_all(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A timer that has run out, which this stops.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Option<Timer> {
+        let expired = Timer::ALL.into_iter().find(|&timer| self.0[timer as usize].is_some_and(|at| at <= now))?;
+        self.stop(expired);
+        Some(expired)
+    }
+
+    /// When the next one runs out.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.into_iter().flatten().min()
+    }
+}

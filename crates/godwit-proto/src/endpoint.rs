@@ -1,0 +1,393 @@
+//! One UDP socket's worth of UDT: who a datagram is for, and who gets in.
+//!
+//! Demultiplexing goes by socket id and address only, never by the first bits of a datagram, so a second protocol can
+//! share the socket: what no connection claims is [`Route::Unclaimed`].
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use crate::config::{Config, EndpointConfig, ListenLimits};
+use crate::connection::{Birth, Connection};
+use crate::cookie::CookieJar;
+use crate::datagram::Path;
+use crate::error::{ConnectError, ListenError};
+use crate::packet::{Control, Handshake, Packet, RequestType, destination_id};
+use crate::seq::Seq;
+
+/// The id of a connection that ended answers with shutdowns for this long: the peer's own may have been lost.
+const CLOSED_ID_LIFETIME: Duration = Duration::from_secs(5);
+/// Ids of ended connections that are remembered; the oldest are forgotten first.
+const CLOSED_IDS_MAX: usize = 4096;
+/// Shutdowns with which one ended connection answers: an answer to everything would double a peer's traffic.
+const CLOSED_ANSWERS_MAX: u8 = 8;
+/// Bits of a socket id that name the driver, below the sign bit; the others are random.
+const DRIVER_INDEX_SHIFT: u32 = 25;
+const DRIVER_INDEX_MASK: u32 = 0x3F;
+
+/// Names a connection within its endpoint: this side's socket id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct ConnectionHandle(u32);
+
+impl ConnectionHandle {
+    /// The socket id.
+    pub const fn id(self) -> u32 {
+        self.0
+    }
+}
+
+/// Which driver handed out a socket id: packets that reach another driver of the same port belong there.
+pub const fn driver_index(socket_id: u32) -> u8 {
+    ((socket_id >> DRIVER_INDEX_SHIFT) & DRIVER_INDEX_MASK) as u8
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// To this connection.
+    Connection(ConnectionHandle),
+    /// It asks for a connection: to [`Endpoint::handle_handshake`].
+    Handshake,
+    /// Its connection has ended: answer with [`Endpoint::closed_answer`].
+    Closed(ConnectionHandle),
+    /// It is not ours.
+    Unclaimed,
+}
+
+/// What a request for a connection led to.
+#[derive(Debug)]
+pub enum Handshaken {
+    /// Nothing.
+    Ignored,
+    /// The reply that was put into the buffer is to be sent.
+    Reply,
+    /// A new connection.
+    Accepted(ConnectionHandle, Box<Connection>),
+    /// It belongs to this connection, which is to handle the datagram.
+    Existing(ConnectionHandle),
+}
+
+/// Requests for connections that got none, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointStats {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Requests with a cookie that this endpoint did not give out.
+    pub bad_cookies: u64,
+    /// Requests refused for version, type or values.
+    pub refused_requests: u64,
+    /// Requests refused because a limit was reached.
+    pub refused_by_limit: u64,
+    /// Requests of the wrong length or type.
+    pub malformed_requests: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Endpoint {
+    config: EndpointConfig,
+    rng: StdRng,
+    cookies: CookieJar,
+    entries: HashMap<u32, Entry>,
+    /// Accepted connections by peer address, id and ISN: a repeated request finds its connection. libudt compares two bits
+    /// of the id only (pitfall 8).
+    accepted: HashMap<(SocketAddr, u32, Seq), u32>,
+    per_address: HashMap<IpAddr, usize>,
+    half_open: usize,
+    listener: Option<(Config, ListenLimits)>,
+    closed: VecDeque<Closed>,
+    stats: EndpointStats,
+}
+
+#[derive(Debug)]
+struct Entry {
+    remote: SocketAddr,
+    /// Set for connections that the listener accepted.
+    accepted: Option<Accepted>,
+    /// Whether it meets its peer at id 0.
+    is_rendezvous: bool,
+}
+
+#[derive(Debug)]
+struct Accepted {
+    peer_id: u32,
+    isn: Seq,
+    is_half_open: bool,
+}
+
+#[derive(Debug)]
+struct Closed {
+    id: u32,
+    peer_id: u32,
+    remote: SocketAddr,
+    until: Instant,
+    answers: u8,
+}
+
+impl Endpoint {
+    /// An endpoint without connections. All that is random in it comes from `seed`.
+    pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let key = config.cookie_key.unwrap_or_else(|| rng.random());
+        Self {
+            config,
+            cookies: CookieJar::new(key),
+            rng,
+            entries: HashMap::new(),
+            accepted: HashMap::new(),
+            per_address: HashMap::new(),
+            half_open: 0,
+            listener: None,
+            closed: VecDeque::new(),
+            stats: EndpointStats::default(),
+        }
+    }
+
+    /// Where a datagram from `from` goes; its first 16 bytes are enough.
+    pub fn route(&mut self, now: Instant, datagram: &[u8], from: SocketAddr) -> Route {
+        let Some(id) = destination_id(datagram) else { return Route::Unclaimed };
+        if id == 0 {
+            // Data has bit 31 clear; only control packets ask for connections.
+            return if datagram[0] & 0x80 != 0 { Route::Handshake } else { Route::Unclaimed };
+        }
+        let Some(entry) = self.entries.get_mut(&id) else { return self.route_closed(now, id, from) };
+        if entry.remote != from {
+            return Route::Unclaimed;
+        }
+        if let Some(accepted) = &mut entry.accepted
+            && std::mem::take(&mut accepted.is_half_open)
+        {
+            self.half_open -= 1;
+        }
+        Route::Connection(ConnectionHandle(id))
+    }
+
+    /// Starts a connection to `path.remote`: as a client, or as one side of a rendezvous.
+    ///
+    /// # Errors
+    /// If there are too many connections, or nothing can be at that address.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        path: Path,
+        config: Config,
+    ) -> Result<(ConnectionHandle, Connection), ConnectError> {
+        if path.remote.port() == 0 || path.remote.ip().is_unspecified() {
+            return Err(ConnectError::InvalidRemote(path.remote));
+        }
+        if self.entries.len() >= self.config.connections_max {
+            return Err(ConnectError::TooManyConnections { max: self.config.connections_max });
+        }
+        let is_rendezvous = config.rendezvous();
+        let birth = self.birth(now, path, config);
+        let handle = ConnectionHandle(birth.local_id);
+        self.entries.insert(handle.0, Entry { remote: path.remote, accepted: None, is_rendezvous });
+        Ok((handle, Connection::connect(birth)))
+    }
+
+    /// Lets peers in.
+    ///
+    /// # Errors
+    /// If this endpoint is listening already, or `config` is for a rendezvous.
+    pub fn listen(&mut self, config: Config, limits: ListenLimits) -> Result<(), ListenError> {
+        if config.rendezvous() {
+            return Err(ListenError::Rendezvous);
+        }
+        if self.listener.is_some() {
+            return Err(ListenError::AlreadyListening);
+        }
+        self.listener = Some((config, limits));
+        Ok(())
+    }
+
+    /// Lets nobody in any more; connections stay.
+    pub fn stop_listening(&mut self) {
+        self.listener = None;
+    }
+
+    /// A datagram with [`Route::Handshake`]. `mss_bytes` is what the route to that peer takes, for a listener that was not given an
+    /// MSS; `waiting` is how many accepted connections wait to be taken. A reply replaces what is in `reply`.
+    pub fn handle_handshake(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+        path: Path,
+        mss_bytes: u32,
+        waiting: usize,
+        reply: &mut Vec<u8>,
+    ) -> Handshaken {
+        reply.clear();
+        let request = match Packet::decode(datagram) {
+            Ok(Packet::Control(packet)) => match packet.control {
+                // Not a byte more: libudt's listener ignores longer ones, too (specification section 2.3).
+                Control::Handshake(request) if packet.body_len == Handshake::CIF_BYTES => request,
+                _ => return self.malformed(),
+            },
+            _ => return self.malformed(),
+        };
+        if self.listener.is_none() {
+            let is_meant = |(_, entry): &(&u32, &Entry)| entry.is_rendezvous && entry.remote == path.remote;
+            // The least id, so that the choice does not depend on the order of a hash map.
+            let id = self.entries.iter().filter(is_meant).map(|(&id, _)| id).min();
+            return id.map_or(Handshaken::Ignored, |id| Handshaken::Existing(ConnectionHandle(id)));
+        }
+        if request.request == RequestType::Induction {
+            let cookie = self.cookies.bake(now, path.remote);
+            answer(&Handshake { cookie, ..request }, request.socket_id, reply);
+            return Handshaken::Reply;
+        }
+        self.conclude(now, &request, path, mss_bytes, waiting, reply)
+    }
+
+    /// The shutdown with which an ended connection answers its peer, put into `reply`; false once it has answered enough.
+    pub fn closed_answer(&mut self, handle: ConnectionHandle, reply: &mut Vec<u8>) -> bool {
+        reply.clear();
+        let Some(closed) = self.closed.iter_mut().find(|closed| closed.id == handle.0) else { return false };
+        if closed.answers >= CLOSED_ANSWERS_MAX {
+            return false;
+        }
+        closed.answers += 1;
+        Control::Shutdown { final_seq: None }.encode(0, closed.peer_id, reply);
+        true
+    }
+
+    /// Forgets a connection; for some seconds its id answers with shutdowns to the socket `peer_id`, unless that is 0.
+    pub fn remove(&mut self, now: Instant, handle: ConnectionHandle, peer_id: u32) {
+        let Some(entry) = self.entries.remove(&handle.0) else { return };
+        if let Some(accepted) = entry.accepted {
+            self.half_open -= usize::from(accepted.is_half_open);
+            self.accepted.remove(&(entry.remote, accepted.peer_id, accepted.isn));
+            if let Some(count) = self.per_address.get_mut(&entry.remote.ip()) {
+                *count -= 1;
+                if *count == 0 {
+                    self.per_address.remove(&entry.remote.ip());
+                }
+            }
+        }
+        self.forget_closed(now);
+        if peer_id == 0 {
+            return;
+        }
+        if self.closed.len() == CLOSED_IDS_MAX {
+            self.closed.pop_front();
+        }
+        let until = now + CLOSED_ID_LIFETIME;
+        self.closed.push_back(Closed { id: handle.0, peer_id, remote: entry.remote, until, answers: 0 });
+    }
+
+    /// Connections of all kinds.
+    pub fn connections(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What the listener did.
+    pub fn stats(&self) -> EndpointStats {
+        self.stats
+    }
+
+    fn malformed(&mut self) -> Handshaken {
+        self.stats.malformed_requests += 1;
+        Handshaken::Ignored
+    }
+
+    fn route_closed(&mut self, now: Instant, id: u32, from: SocketAddr) -> Route {
+        self.forget_closed(now);
+        let known = self.closed.iter().any(|closed| closed.id == id && closed.remote == from);
+        if known { Route::Closed(ConnectionHandle(id)) } else { Route::Unclaimed }
+    }
+
+    fn forget_closed(&mut self, now: Instant) {
+        while self.closed.front().is_some_and(|closed| closed.until <= now) {
+            self.closed.pop_front();
+        }
+    }
+
+    /// Any request but an induction counts as the conclusion, as with libudt: checks in its order.
+    fn conclude(
+        &mut self,
+        now: Instant,
+        request: &Handshake,
+        path: Path,
+        mss_bytes: u32,
+        waiting: usize,
+        reply: &mut Vec<u8>,
+    ) -> Handshaken {
+        if !self.cookies.accepts(now, path.remote, request.cookie) {
+            self.stats.bad_cookies += 1;
+            return Handshaken::Ignored;
+        }
+        let Some((config, limits)) = self.listener.clone() else { return Handshaken::Ignored };
+        if request.version != Handshake::VERSION || request.socket_type != config.socket_type().to_wire() {
+            self.stats.refused_requests += 1;
+            return refuse(request, reply);
+        }
+        if let Some(&id) = self.accepted.get(&(path.remote, request.socket_id, request.isn)) {
+            return Handshaken::Existing(ConnectionHandle(id));
+        }
+        if !self.has_room(&limits, path.remote.ip(), waiting) {
+            self.stats.refused_by_limit += 1;
+            return refuse(request, reply);
+        }
+        let config = match config.mss_bytes() {
+            Some(_) => config,
+            None => config.with_mss_bytes(mss_bytes),
+        };
+        self.accept(now, request, path, config, reply)
+    }
+
+    fn has_room(&self, limits: &ListenLimits, address: IpAddr, waiting: usize) -> bool {
+        self.entries.len() < self.config.connections_max
+            && self.accepted.len() < limits.connections_max
+            && self.per_address.get(&address).copied().unwrap_or(0) < limits.connections_per_address_max
+            && self.half_open < limits.half_open_max
+            && waiting < limits.backlog
+    }
+
+    fn accept(
+        &mut self,
+        now: Instant,
+        request: &Handshake,
+        path: Path,
+        config: Config,
+        reply: &mut Vec<u8>,
+    ) -> Handshaken {
+        let birth = self.birth(now, path, config);
+        let id = birth.local_id;
+        let Some(connection) = Connection::accept(birth, request) else {
+            self.stats.refused_requests += 1;
+            return refuse(request, reply);
+        };
+        let (peer_id, isn) = (request.socket_id, request.isn);
+        let accepted = Some(Accepted { peer_id, isn, is_half_open: true });
+        self.entries.insert(id, Entry { remote: path.remote, accepted, is_rendezvous: false });
+        self.accepted.insert((path.remote, peer_id, isn), id);
+        *self.per_address.entry(path.remote.ip()).or_default() += 1;
+        self.half_open += 1;
+        self.stats.accepted += 1;
+        Handshaken::Accepted(ConnectionHandle(id), Box::new(connection))
+    }
+
+    fn birth(&mut self, now: Instant, path: Path, config: Config) -> Birth {
+        let local_id = loop {
+            let random = self.rng.random::<u32>() & ((1 << DRIVER_INDEX_SHIFT) - 1);
+            let id = random | (u32::from(self.config.driver_index) & DRIVER_INDEX_MASK) << DRIVER_INDEX_SHIFT;
+            let is_taken = self.entries.contains_key(&id) || self.closed.iter().any(|closed| closed.id == id);
+            if id != 0 && !is_taken {
+                break id;
+            }
+        };
+        let isn = config.initial_seq.unwrap_or_else(|| Seq::new(self.rng.random()));
+        Birth { now, path, config, local_id, isn, seed: self.rng.random() }
+    }
+}
+
+fn refuse(request: &Handshake, reply: &mut Vec<u8>) -> Handshaken {
+    answer(&Handshake { request: RequestType::REFUSED, ..*request }, request.socket_id, reply);
+    Handshaken::Reply
+}
+
+fn answer(handshake: &Handshake, destination: u32, reply: &mut Vec<u8>) {
+    Control::Handshake(*handshake).encode(0, destination, reply);
+}

@@ -1,0 +1,127 @@
+//! The roles of a connected peer.
+
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+
+use godwit_interop::{FingerprintHash, MessageFingerprint, PerfMon};
+
+use crate::{
+    args::{Arguments, Role},
+    ffi::{CONNECTION_LOST, Socket, UdtError},
+};
+
+/// Room for one message: the largest that is asked for is 1 MiB.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// A slow reader reads this many times per second.
+const SLOW_READS_PER_S: u64 = 50;
+
+/// Does what the role asks for. Returns the counters of a receiver after its last read, if they are wanted: once the peer
+/// has closed, libudt does not tell them any more.
+pub(crate) fn run(socket: Socket, arguments: &Arguments, start: Instant) -> Result<Option<PerfMon>, UdtError> {
+    match arguments.role {
+        Role::Check | Role::Idle => Ok(None),
+        Role::Recv => receive(socket, arguments, start),
+        Role::Send => send(socket, arguments).map(|()| None),
+        Role::Echo => echo(socket, arguments, start),
+        Role::Both => std::thread::scope(|scope| {
+            let sending = scope.spawn(|| send(socket, arguments));
+            let received = receive(socket, arguments, start);
+            sending.join().expect("the sending thread does not panic").and(received)
+        }),
+    }
+}
+
+fn send(socket: Socket, arguments: &Arguments) -> Result<(), UdtError> {
+    let content = arguments.content();
+    let mut sent = 0;
+    if let Some(message_bytes) = arguments.message_bytes {
+        for message in content.pieces(message_bytes) {
+            sent += socket.send_message(&message, arguments.in_order)? as u64;
+        }
+    } else if arguments.sendfile {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+        content.pieces(1 << 20).for_each(|piece| file.write_all(&piece).expect("the temporary file can be written"));
+        sent = socket.send_file(file.path(), content.bytes)?;
+    } else {
+        for piece in content.pieces(arguments.chunk) {
+            sent += send_all(socket, &piece)?;
+        }
+    }
+    println!("sent bytes={sent}");
+    Ok(())
+}
+
+fn send_all(socket: Socket, bytes: &[u8]) -> Result<u64, UdtError> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        rest = &rest[socket.send(rest)?..];
+    }
+    Ok(bytes.len() as u64)
+}
+
+fn receive(socket: Socket, arguments: &Arguments, start: Instant) -> Result<Option<PerfMon>, UdtError> {
+    receive_with(socket, arguments, start, |_| Ok(()))
+}
+
+fn echo(socket: Socket, arguments: &Arguments, start: Instant) -> Result<Option<PerfMon>, UdtError> {
+    receive_with(socket, arguments, start, |bytes| match arguments.message_bytes {
+        Some(_) => socket.send_message(bytes, arguments.in_order).map(drop),
+        None => send_all(socket, bytes).map(drop),
+    })
+}
+
+fn receive_with(
+    socket: Socket,
+    arguments: &Arguments,
+    start: Instant,
+    each: impl Fn(&[u8]) -> Result<(), UdtError>,
+) -> Result<Option<PerfMon>, UdtError> {
+    let mut buffer = vec![0; room(arguments)];
+    let (mut bytes, mut stream, mut messages) = (0, FingerprintHash::default(), MessageFingerprint::default());
+    let (mut elapsed, mut perf) = (Duration::ZERO, None);
+    let mut end = "limit";
+    while arguments.expect.is_none_or(|expected| bytes < expected) {
+        let received = match arguments.message_bytes {
+            Some(_) => socket.recv_message(&mut buffer),
+            None => socket.recv(&mut buffer),
+        };
+        let received = match received {
+            Ok(length) => &buffer[..length],
+            Err(error) if error.code == CONNECTION_LOST => {
+                end = "eof";
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        elapsed = start.elapsed();
+        bytes += received.len() as u64;
+        stream.update(received);
+        messages.add(received);
+        each(received)?;
+        if arguments.perfmon {
+            perf = socket.perf_mon().ok().or(perf);
+        }
+        pause(arguments, bytes, start);
+    }
+    println!("received {} {messages} elapsed_us={} end={end}", stream.finish(), elapsed.as_micros());
+    Ok(perf)
+}
+
+fn room(arguments: &Arguments) -> usize {
+    match (arguments.message_bytes, arguments.slow_read) {
+        (Some(_), _) => MESSAGE_BYTES_MAX,
+        (None, Some(bytes_per_s)) => usize::try_from(bytes_per_s / SLOW_READS_PER_S).unwrap_or(1).max(1),
+        (None, None) => arguments.chunk,
+    }
+}
+
+/// Sleeps until a slow reader may read on.
+fn pause(arguments: &Arguments, bytes: u64, start: Instant) {
+    if let Some(bytes_per_s) = arguments.slow_read {
+        let due = Duration::from_secs_f64(bytes as f64 / bytes_per_s as f64);
+        std::thread::sleep(due.saturating_sub(start.elapsed()));
+    }
+}

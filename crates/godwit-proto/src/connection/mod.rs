@@ -4,12 +4,17 @@
 //! [`Connection::poll_event`] until both return `None`, then waits until [`Connection::poll_timeout`].
 
 mod ack_history;
+mod application;
 mod arrival;
 mod closing;
 mod handshake;
+mod hello;
+mod incoming;
 mod loss_list;
 mod message_buffer;
 mod missing;
+mod outgoing;
+mod pacer;
 mod receive_buffer;
 mod receiver;
 mod rtt;
@@ -18,29 +23,27 @@ mod sender;
 mod stats;
 mod timers;
 
-use std::collections::VecDeque;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
+pub use application::MessageOptions;
 pub(crate) use receive_buffer::PACKET_OVERHEAD_BYTES;
 pub use send_buffer::{SlabRun, WriteSlab};
 pub use stats::{ReceiverStats, SenderStats, Stats};
 
-use crate::config::{Config, SocketType, payload_bytes};
-use crate::congestion::{Control as _, Controller, Setup};
+use crate::config::{Config, payload_bytes};
+use crate::congestion::{Controller, Setup};
 use crate::datagram::{Batch, Contents, Event, Path, TRANSMIT_BYTES_MAX, Transmit};
-use crate::error::{ConnectionError, ReadError, WriteError};
-use crate::packet::{Control, ControlPacket, DataPacket, HEADER_BYTES, Handshake, Packet, UDP_IP_HEADER_BYTES};
+use crate::error::ConnectionError;
+use crate::packet::{HEADER_BYTES, Handshake, Packet, UDP_IP_HEADER_BYTES};
 use crate::seq::{AckNumber, Seq};
 use closing::Closing;
-use handshake::{Agreement, ClientOpening, Opening, RendezvousOpening, ServerOpening, Step};
+use handshake::{Agreement, ClientOpening, Opening, RendezvousOpening, ServerOpening};
+use hello::{HELLO_REPEAT, HELLOS_MAX};
 use receive_buffer::{Keeping, ReceiveBuffer};
 use receiver::Receiver;
 use rtt::RttEstimator;
 use send_buffer::Numbering;
-use sender::{AckReport, Acked, Outgoing, Room, Sender, SenderSetup};
+use sender::{Sender, SenderSetup};
 use stats::BusyClock;
 use timers::{Timer, Timers};
 
@@ -55,12 +58,6 @@ const ACCEPT_RESPONSES: u8 = 3;
 const KEEP_ALIVE_LIBUDT: Duration = Duration::from_secs(1);
 /// The same between our own ends, for whom an idle connection should cost next to nothing.
 const KEEP_ALIVE_GODWIT: Duration = Duration::from_secs(10);
-/// Extended type of the packet with which we introduce ourselves (docs/wire-extensions.md).
-const HELLO_TYPE: u16 = 0x6764;
-const HELLO_VERSION: u32 = 1;
-/// Introductions that go unanswered before the peer counts as somebody else.
-const HELLOS_MAX: u8 = 3;
-const HELLO_REPEAT: Duration = Duration::from_millis(400);
 
 /// The part that this side plays in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,15 +68,6 @@ pub enum Side {
     Server,
     /// Both sides connected to each other.
     Rendezvous,
-}
-
-/// How a message is to be carried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MessageOptions {
-    /// After this time the message is given up; `None` never.
-    pub time_to_live: Option<Duration>,
-    /// Whether the peer may get it only after all messages before it.
-    pub in_order: bool,
 }
 
 /// What an endpoint decides for a new connection.
@@ -320,182 +308,11 @@ impl Connection {
         }
     }
 
-    /// Room for a writer that has `wanted_bytes` (at least 1) to write. Fill it, then [`commit`](Self::commit) it. Pending while the send
-    /// buffer is full or the handshake is under way; [`Event::Writable`] tells when to try again.
-    ///
-    /// # Errors
-    /// If the connection takes no more data.
-    pub fn checkout(&mut self, wanted_bytes: usize) -> Poll<Result<WriteSlab, WriteError>> {
-        if let Err(error) = self.closing.check_writable() {
-            return Poll::Ready(Err(error));
-        }
-        if self.config.socket_type != SocketType::Stream {
-            return Poll::Ready(Err(WriteError::WrongSocketType { is_stream: false }));
-        }
-        let Some(halves) = &mut self.halves else { return Poll::Pending };
-        let window_bytes = halves.sender.window_bytes();
-        match halves.sender.buffer.checkout(wanted_bytes.max(1), window_bytes) {
-            Some(slab) => Poll::Ready(Ok(slab)),
-            None => Poll::Pending,
-        }
-    }
-
-    /// Queues what was written into a slab from [`checkout`](Self::checkout).
-    pub fn commit(&mut self, now: Instant, slab: WriteSlab) {
-        if let Some(halves) = &mut self.halves {
-            halves.sender.buffer.commit(slab);
-        }
-        self.settle(now);
-    }
-
-    /// Writes as much of `data` as fits: [`checkout`](Self::checkout), fill and [`commit`](Self::commit) in one.
-    ///
-    /// # Errors
-    /// If the connection takes no more data.
-    pub fn write(&mut self, now: Instant, data: &[u8]) -> Poll<Result<usize, WriteError>> {
-        if data.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.checkout(data.len()).map_ok(|mut slab| {
-            let taken = slab.fill(data);
-            self.commit(now, slab);
-            taken
-        })
-    }
-
-    /// Moves what has arrived to `out`: at least one packet's bytes, and about `max_bytes`; `Ok(0)` is the end of the stream.
-    /// Pending while nothing is there; [`Event::Readable`] tells when to try again.
-    ///
-    /// # Errors
-    /// Why the connection ended, once what arrived before has been read, unless the peer closed it with nothing missing.
-    /// From libudt that means "a shutdown came, and no gap was known": it can't be told from a lost tail.
-    pub fn read(
-        &mut self,
-        now: Instant,
-        max_bytes: usize,
-        out: &mut VecDeque<Bytes>,
-    ) -> Poll<Result<usize, ReadError>> {
-        if self.config.socket_type != SocketType::Stream {
-            return Poll::Ready(Err(ReadError::WrongSocketType { is_stream: false }));
-        }
-        let taken = self.halves.as_mut().map_or(0, |halves| halves.receiver.read(now, max_bytes, out));
-        if taken > 0 {
-            return Poll::Ready(Ok(taken));
-        }
-        self.closing.end_of_reading().map(|end| end.map(|()| 0).map_err(ReadError::from))
-    }
-
-    /// Queues one message.
-    ///
-    /// # Errors
-    /// If the message can never fit, is empty, or the connection takes no more data.
-    pub fn send_message(&mut self, now: Instant, data: &[u8], options: MessageOptions) -> Poll<Result<(), WriteError>> {
-        if let Err(error) = self.closing.check_writable() {
-            return Poll::Ready(Err(error));
-        }
-        if self.config.socket_type != SocketType::Datagram {
-            return Poll::Ready(Err(WriteError::WrongSocketType { is_stream: true }));
-        }
-        if data.is_empty() {
-            return Poll::Ready(Err(WriteError::EmptyMessage));
-        }
-        let Some(halves) = &mut self.halves else { return Poll::Pending };
-        let max_bytes = halves.sender.message_bytes_max();
-        if data.len() > max_bytes {
-            return Poll::Ready(Err(WriteError::MessageTooLarge { bytes: data.len(), max_bytes }));
-        }
-        if !halves.sender.buffer.has_room_for_message(data.len()) {
-            return Poll::Pending;
-        }
-        let expires = options.time_to_live.and_then(|ttl| now.checked_add(ttl));
-        halves.sender.buffer.push_message(data, expires, options.in_order);
-        self.settle(now);
-        Poll::Ready(Ok(()))
-    }
-
-    /// The next whole message; `Ok(None)` is the end. Pending while none is there.
-    ///
-    /// # Errors
-    /// As for [`read`](Self::read).
-    pub fn receive_message(&mut self, now: Instant) -> Poll<Result<Option<Bytes>, ReadError>> {
-        if self.config.socket_type != SocketType::Datagram {
-            return Poll::Ready(Err(ReadError::WrongSocketType { is_stream: true }));
-        }
-        if let Some(message) = self.halves.as_mut().and_then(|halves| halves.receiver.pop_message(now)) {
-            return Poll::Ready(Ok(Some(message)));
-        }
-        self.closing.end_of_reading().map(|end| end.map(|()| None).map_err(ReadError::from))
-    }
-
-    /// Takes no more data, waits until everything is acknowledged but not longer than the linger time, then tells the peer;
-    /// [`Event::Flushed`] or [`Event::Closed`] tells when. UDT has no half-close: nothing arrives after that either.
-    pub fn close(&mut self, now: Instant) {
-        if self.halves.is_none() {
-            return self.abort(now);
-        }
-        if self.closing.begin() {
-            self.timers.set(Timer::Linger, now + self.config.linger);
-            self.settle(now);
-        }
-    }
-
-    /// Ends the connection at once; what was not acknowledged is lost, and one of our own peers is told so.
-    pub fn abort(&mut self, now: Instant) {
-        if self.closing.is_done() {
-            return;
-        }
-        self.finish(now, ConnectionError::ClosedLocally);
-        if self.halves.is_some() {
-            self.closing.queue_shutdown();
-        }
-    }
-
-    /// Bounds the sending rate of this connection in bits per second, headers included; `None` lifts the bound.
-    pub fn set_max_rate(&mut self, bits_per_s: Option<u64>) {
-        self.config.max_rate_bits_per_s = bits_per_s;
-        if let Some(halves) = &mut self.halves {
-            halves.sender.set_max_rate(bits_per_s);
-        }
-    }
-
     /// Changes the memory that the receive buffer may use, at least 48 KiB, for a budget that several connections share.
     pub fn set_receive_limit(&mut self, bytes: usize) {
         if let Some(halves) = &mut self.halves {
             halves.receiver.set_limit_bytes(bytes.clamp(48 << 10, self.config.receive_buffer_bytes));
         }
-    }
-
-    /// A snapshot of what this connection counts: a copy, no walk.
-    pub fn stats(&self, now: Instant) -> Stats {
-        let mut stats = Stats {
-            age: now.saturating_duration_since(self.created),
-            sender: SenderStats::default(),
-            receiver: ReceiverStats::default(),
-            rtt: self.rtt.srtt(),
-            rtt_variance: self.rtt.var(),
-            sending_interval: Duration::ZERO,
-            flow_window_packets: 0,
-            congestion_window_packets: 0,
-            in_flight_packets: 0,
-            advertised_window_packets: self.announced_window_packets,
-            link_capacity_packets_per_s: 0,
-            arrival_speed_packets_per_s: 0,
-            arrival_speed_bytes_per_s: 0,
-            send_buffer_available_bytes: self.config.send_buffer_bytes,
-            send_buffer_used_bytes: 0,
-            receive_buffer_available_bytes: self.config.receive_buffer_bytes,
-            receive_buffer_used_bytes: 0,
-            mss_bytes: self.config.mss_or_default(),
-            payload_bytes: payload_bytes(self.config.mss_or_default()),
-            controller: self.config.controller,
-            is_peer_godwit: self.is_peer_godwit,
-            malformed_packets: self.malformed_packets,
-        };
-        if let Some(halves) = &self.halves {
-            halves.fill_stats(&mut stats, self.config.receive_buffer_bytes);
-            stats.sender.busy = self.busy.total(now);
-        }
-        stats
     }
 
     /// Bytes of memory that unread data keeps alive.
@@ -531,110 +348,6 @@ impl Connection {
     /// The peer's socket id; 0 before the handshake is complete.
     pub fn peer_id(&self) -> u32 {
         self.peer_id
-    }
-
-    fn on_data(&mut self, now: Instant, data: &DataPacket<'_>, payload: Bytes, keeping: Keeping) {
-        self.on_peer_heard(now);
-        if let Some(halves) = &mut self.halves {
-            halves.receiver.on_data(now, &data.header, payload, keeping);
-        }
-    }
-
-    fn on_control(&mut self, now: Instant, packet: &ControlPacket<'_>) {
-        if let Control::Handshake(handshake) = &packet.control {
-            return self.on_handshake(now, handshake);
-        }
-        self.on_peer_heard(now);
-        let Some(halves) = &mut self.halves else { return };
-        match &packet.control {
-            Control::Ack(ack) => {
-                let report =
-                    AckReport { ack_seq: ack.ack_seq, available_packets: ack.available_packets, rates: ack.rates };
-                match halves.sender.on_ack(now, &report, &self.rtt) {
-                    Acked::Invalid => return,
-                    Acked::Old => {}
-                    Acked::Progress => {
-                        let (rtt, var) = (u64::from(ack.rtt_us), u64::from(ack.rtt_var_us));
-                        self.rtt.on_peer_report(Duration::from_micros(rtt), Duration::from_micros(var));
-                        self.events.is_writable = true;
-                    }
-                }
-                self.pending.ack2 = Some(ack.number);
-            }
-            Control::LightAck { ack_seq } => {
-                halves.sender.on_light_ack(*ack_seq);
-            }
-            Control::Nak(report) => halves.sender.on_nak(now, report, &self.rtt),
-            Control::Ack2 { number } => {
-                if let Some(rtt) = halves.receiver.on_ack2(now, *number) {
-                    self.rtt.on_sample(rtt);
-                }
-            }
-            Control::MessageDrop { message, first, last } => {
-                halves.receiver.on_message_drop(now, *message, *first, *last, &self.rtt);
-            }
-            Control::Shutdown { final_seq } => self.on_shutdown(now, *final_seq),
-            Control::User { extended_type: HELLO_TYPE, body, .. } => self.on_hello(body),
-            Control::PeerError { code } => tracing::debug!(id = self.local_id, code, "the peer's application failed"),
-            Control::Handshake(_)
-            | Control::KeepAlive
-            | Control::CongestionWarning
-            | Control::User { .. }
-            | Control::Unknown { .. } => {}
-        }
-    }
-
-    fn on_handshake(&mut self, now: Instant, received: &Handshake) {
-        match self.opening.on_handshake(received) {
-            Step::Ignore => {}
-            Step::Send if self.opening.is_server() => self.hold(now),
-            Step::Send => {
-                self.pending.handshake = true;
-                if self.halves.is_none() {
-                    self.timers.set(Timer::Handshake, now + HANDSHAKE_REPEAT);
-                }
-            }
-            Step::Connected(agreement) => self.connected(now, agreement),
-            Step::Failed(error) => self.finish(now, error),
-        }
-    }
-
-    /// Something else than a handshake came from the peer.
-    fn on_peer_heard(&mut self, now: Instant) {
-        if self.is_peer_heard {
-            return;
-        }
-        if self.halves.is_none() {
-            let Some(agreement) = self.opening.on_other_packet() else { return };
-            self.connected(now, agreement);
-        }
-        self.is_peer_heard = true;
-        if self.side == Side::Server {
-            self.timers.stop(Timer::Handshake);
-        }
-    }
-
-    fn on_shutdown(&mut self, now: Instant, final_seq: Option<Seq>) {
-        let Some(halves) = &self.halves else { return };
-        // With our own end's number it is known what should have come; from libudt only a gap tells.
-        let reason = match halves.receiver.is_complete(final_seq) {
-            true => ConnectionError::ClosedByPeer,
-            false => ConnectionError::Reset,
-        };
-        self.finish(now, reason);
-    }
-
-    fn on_hello(&mut self, body: &[u8]) {
-        let is_answer = body.get(4..8) == Some(&1u32.to_be_bytes());
-        self.is_peer_godwit = true;
-        self.timers.stop(Timer::Hello);
-        if !is_answer {
-            self.pending.hello = true;
-            self.pending.hello_answer = true;
-        }
-        if let Some(halves) = &mut self.halves {
-            halves.sender.buffer.set_short_tail(false);
-        }
     }
 
     fn on_timer(&mut self, now: Instant, timer: Timer) {
@@ -777,102 +490,6 @@ impl Connection {
             self.events.is_flushed = true;
             self.events.is_readable = true;
         }
-    }
-
-    /// Encodes the control packet that is due, if there is one.
-    fn poll_control(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        if std::mem::take(&mut self.pending.handshake)
-            && !self.closing.is_done()
-            && let Some((handshake, destination)) = self.opening.message()
-        {
-            Control::Handshake(handshake).encode(0, destination, out);
-            return true;
-        }
-        if let Some(control) = self.poll_simple_control(now) {
-            control.encode(0, self.peer_id, out);
-            return true;
-        }
-        if std::mem::take(&mut self.pending.hello) && self.closing.may_send_data() {
-            self.encode_hello(out);
-            return true;
-        }
-        let is_holding = self.is_holding();
-        let Some(halves) = &mut self.halves else { return false };
-        if !self.closing.may_send_data() || is_holding {
-            return false;
-        }
-        let max_words = (payload_bytes(self.config.mss_or_default()).min(self.max_datagram_bytes - HEADER_BYTES)) / 4;
-        halves.receiver.poll_control(now, self.peer_id, max_words.max(2), &self.rtt, out)
-    }
-
-    fn poll_simple_control(&mut self, now: Instant) -> Option<Control<'static>> {
-        let halves = self.halves.as_mut()?;
-        if self.closing.take_shutdown() {
-            let repeat = self.rtt.srtt().clamp(Duration::from_millis(10), Duration::from_millis(500));
-            if self.closing.will_repeat_shutdown() {
-                self.timers.set(Timer::Shutdown, now + repeat);
-            }
-            return Some(Control::Shutdown { final_seq: Some(halves.sender.final_seq()) });
-        }
-        if !self.closing.may_send_data() {
-            return None;
-        }
-        if let Some(number) = self.pending.ack2.take() {
-            return Some(Control::Ack2 { number });
-        }
-        if std::mem::take(&mut self.pending.keep_alive) {
-            return Some(Control::KeepAlive);
-        }
-        let request = halves.sender.poll_drop_request()?;
-        Some(Control::MessageDrop { message: request.message, first: request.first, last: request.last })
-    }
-
-    fn encode_hello(&mut self, out: &mut Vec<u8>) {
-        let is_answer = std::mem::take(&mut self.pending.hello_answer);
-        let mut body = [0; 8];
-        body[4..].copy_from_slice(&u32::from(is_answer).to_be_bytes());
-        let hello = Control::User { extended_type: HELLO_TYPE, info: HELLO_VERSION, body: &body };
-        hello.encode(0, self.peer_id, out);
-    }
-
-    fn poll_data(
-        &mut self,
-        now: Instant,
-        max_segments: usize,
-        scratch: &mut Vec<u8>,
-    ) -> Option<(Option<usize>, Contents)> {
-        if !self.closing.may_send_data() || self.is_holding() {
-            return None;
-        }
-        let stamp = now.saturating_duration_since(self.created).as_micros() as u32;
-        let room = Room { segments: max_segments, datagram_bytes: self.max_datagram_bytes };
-        let sender = &mut self.halves.as_mut()?.sender;
-        match sender.poll(now, room, stamp, &self.rtt, scratch)? {
-            Outgoing::Run(run) => Some((Some(run.stride()), Contents::Slab(run))),
-            Outgoing::Copied { segment_bytes } => Some((Some(segment_bytes), Contents::Scratch)),
-        }
-    }
-}
-
-impl Halves {
-    fn fill_stats(&self, stats: &mut Stats, receive_buffer_bytes: usize) {
-        let (sender, receiver) = (&self.sender, &self.receiver);
-        stats.sender = sender.stats;
-        stats.receiver = receiver.stats;
-        stats.receiver.nak_repeats_packets = receiver.nak_repeats_packets();
-        stats.sending_interval = sender.interval();
-        stats.flow_window_packets = sender.flow_window_packets();
-        stats.congestion_window_packets = sender.controller().window_packets();
-        stats.in_flight_packets = sender.in_flight_packets();
-        stats.advertised_window_packets = receiver.advertised_packets();
-        stats.link_capacity_packets_per_s = receiver.rates().link_capacity_packets_per_s;
-        stats.arrival_speed_packets_per_s = receiver.rates().arrival_speed_packets_per_s;
-        stats.arrival_speed_bytes_per_s = receiver.arrival_speed_bytes_per_s();
-        stats.send_buffer_available_bytes = sender.buffer.available_bytes();
-        stats.send_buffer_used_bytes = sender.buffer.charged_bytes();
-        stats.receive_buffer_used_bytes = receiver.pinned_bytes();
-        stats.receive_buffer_available_bytes = receive_buffer_bytes.saturating_sub(receiver.pinned_bytes());
-        stats.payload_bytes = sender.payload_bytes();
     }
 }
 

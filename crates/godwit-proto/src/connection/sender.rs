@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::loss_list::LossList;
+use super::pacer::Pacer;
 use super::rtt::RttEstimator;
 use super::send_buffer::{ExpiredMessage, Numbering, SendBuffer, SlabRun};
 use super::stats::SenderStats;
@@ -18,9 +19,6 @@ use crate::datagram::{SEGMENTS_MAX, TRANSMIT_BYTES_MAX};
 use crate::packet::{AckRates, HEADER_BYTES, LossReport};
 use crate::seq::{MsgNumber, Seq};
 
-/// A late wake-up may be made good for this long; after that its share of the rate is lost. Lesson 15 of the controller's
-/// design: with credit for 2 ms a 10 Gbit/s flow keeps 99 % of its rate under the wake-up noise of a normal host.
-const PACING_CREDIT: Duration = Duration::from_millis(2);
 /// libudt acknowledges each 10 ms: what a probe allows for beside the RTT.
 const ACK_DELAY: Duration = Duration::from_millis(10);
 /// No probe before this, whatever the RTT is (specification section 11, rule 2).
@@ -108,10 +106,7 @@ pub(super) struct Sender {
     window_end: u64,
     lost: LossList,
     drop_requests: VecDeque<DropRequest>,
-    /// Start of the sending slot of the next packet.
-    next_send: Instant,
-    /// Whether there was nothing to send at the last attempt: lateness before that is no debt of the network.
-    is_dry: bool,
+    pacer: Pacer,
     /// Probes since the last progress.
     probes: u32,
     probe_at: Option<Instant>,
@@ -148,8 +143,7 @@ impl Sender {
             window_end: u64::from(setup.peer_window_packets),
             lost: LossList::new(),
             drop_requests: VecDeque::new(),
-            next_send: now,
-            is_dry: true,
+            pacer: Pacer::new(now),
             probes: 0,
             probe_at: None,
             mss_bytes: setup.mss_bytes,
@@ -284,11 +278,8 @@ impl Sender {
         rtt: &RttEstimator,
         scratch: &mut Vec<u8>,
     ) -> Option<Outgoing> {
-        if self.is_dry {
-            self.next_send = self.next_send.max(now);
-        }
         let room = Room { segments: room.segments.min(SEGMENTS_MAX), ..room };
-        let allowed = self.allowance(now).min(room.segments);
+        let allowed = self.pacer.allowance(now, self.interval()).min(room.segments);
         if allowed == 0 {
             return None;
         }
@@ -296,7 +287,7 @@ impl Sender {
             Some(segment_bytes) => Some(Outgoing::Copied { segment_bytes }),
             None => self.poll_new(now, allowed, room, stamp).map(Outgoing::Run),
         };
-        self.is_dry = outgoing.is_none();
+        self.pacer.set_dry(outgoing.is_none());
         if outgoing.is_some() && self.probe_at.is_none() {
             self.arm_probe(now, rtt);
         }
@@ -426,21 +417,6 @@ impl Sender {
         inserted
     }
 
-    /// Packets that the pace allows at `now`.
-    fn allowance(&self, now: Instant) -> usize {
-        let interval = self.interval().as_nanos().max(1);
-        let start = now.checked_sub(PACING_CREDIT).map_or(self.next_send, |oldest| self.next_send.max(oldest));
-        match now.checked_duration_since(start) {
-            Some(late) => (1 + late.as_nanos() / interval).min(SEGMENTS_MAX as u128) as usize,
-            None => 0,
-        }
-    }
-
-    fn charge_pace(&mut self, now: Instant, packets: usize) {
-        let start = now.checked_sub(PACING_CREDIT).map_or(self.next_send, |oldest| self.next_send.max(oldest));
-        self.next_send = start + self.interval() * packets as u32;
-    }
-
     /// When the next quantum of packets may go, if there is anything to send.
     fn pace_at(&self) -> Option<Instant> {
         let waiting = u64::from(self.lost.len_packets()) + self.new_allowed();
@@ -448,7 +424,7 @@ impl Sender {
             return None;
         }
         let quantum = u64::from(self.controller.quantum_packets().max(1)).min(waiting);
-        Some(self.next_send + self.interval() * (quantum - 1) as u32)
+        Some(self.pacer.due(quantum, self.interval()))
     }
 
     /// New packets that the windows allow and the buffer has.
@@ -494,7 +470,7 @@ impl Sender {
                 break;
             }
         }
-        self.charge_pace(now, packets);
+        self.pacer.charge(now, packets, self.interval());
         (packets > 0).then_some(segment_bytes)
     }
 
@@ -561,7 +537,7 @@ impl Sender {
             self.controller.on_sent(&Sent { tag, now, bytes, app_limited, retransmission: false, in_flight_packets });
         }
         self.count_sent(packets as u64, run.bytes().len() - packets * HEADER_BYTES);
-        self.charge_pace(now, packets);
+        self.pacer.charge(now, packets, self.interval());
         Some(run)
     }
 

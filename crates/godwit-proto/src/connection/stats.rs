@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::congestion::ControllerKind;
+use super::{Connection, Halves};
+use crate::config::payload_bytes;
+use crate::congestion::{Control as _, ControllerKind};
 
 /// A snapshot of one connection. Counters run from the start of the connection; subtract two snapshots for an interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stats {
     /// Since the connection object was made (msTimeStamp).
     pub age: Duration,
@@ -107,6 +109,53 @@ pub struct ReceiverStats {
     pub dropped_messages: u64,
     /// Drop requests outside of the window, ignored.
     pub invalid_entries: u64,
+}
+
+impl Connection {
+    /// A snapshot of what this connection counts: a copy, no walk.
+    pub fn stats(&self, now: Instant) -> Stats {
+        let mut stats = Stats {
+            age: now.saturating_duration_since(self.created),
+            rtt: self.rtt.srtt(),
+            rtt_variance: self.rtt.var(),
+            advertised_window_packets: self.announced_window_packets,
+            send_buffer_available_bytes: self.config.send_buffer_bytes,
+            receive_buffer_available_bytes: self.config.receive_buffer_bytes,
+            mss_bytes: self.config.mss_or_default(),
+            payload_bytes: payload_bytes(self.config.mss_or_default()),
+            controller: self.config.controller,
+            is_peer_godwit: self.is_peer_godwit,
+            malformed_packets: self.malformed_packets,
+            ..Stats::default()
+        };
+        if let Some(halves) = &self.halves {
+            halves.fill_stats(&mut stats, self.config.receive_buffer_bytes);
+            stats.sender.busy = self.busy.total(now);
+        }
+        stats
+    }
+}
+
+impl Halves {
+    fn fill_stats(&self, stats: &mut Stats, receive_buffer_bytes: usize) {
+        let (sender, receiver) = (&self.sender, &self.receiver);
+        stats.sender = sender.stats;
+        stats.receiver = receiver.stats;
+        stats.receiver.nak_repeats_packets = receiver.nak_repeats_packets();
+        stats.sending_interval = sender.interval();
+        stats.flow_window_packets = sender.flow_window_packets();
+        stats.congestion_window_packets = sender.controller().window_packets();
+        stats.in_flight_packets = sender.in_flight_packets();
+        stats.advertised_window_packets = receiver.advertised_packets();
+        stats.link_capacity_packets_per_s = receiver.rates().link_capacity_packets_per_s;
+        stats.arrival_speed_packets_per_s = receiver.rates().arrival_speed_packets_per_s;
+        stats.arrival_speed_bytes_per_s = receiver.arrival_speed_bytes_per_s();
+        stats.send_buffer_available_bytes = sender.buffer.available_bytes();
+        stats.send_buffer_used_bytes = sender.buffer.charged_bytes();
+        stats.receive_buffer_used_bytes = receiver.pinned_bytes();
+        stats.receive_buffer_available_bytes = receive_buffer_bytes.saturating_sub(receiver.pinned_bytes());
+        stats.payload_bytes = sender.payload_bytes();
+    }
 }
 
 /// Adds up the time during which something was going on.

@@ -1,0 +1,123 @@
+//! What a connection does with each kind of packet.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::handshake::Step;
+use super::hello::Hello;
+use super::receive_buffer::Keeping;
+use super::sender::{AckReport, Acked};
+use super::timers::Timer;
+use super::{Connection, HANDSHAKE_REPEAT, Side};
+use crate::error::ConnectionError;
+use crate::packet::{Control, ControlPacket, DataPacket, FullAck, Handshake};
+use crate::seq::Seq;
+
+impl Connection {
+    pub(super) fn on_data(&mut self, now: Instant, data: &DataPacket<'_>, payload: Bytes, keeping: Keeping) {
+        self.on_peer_heard(now);
+        if let Some(halves) = &mut self.halves {
+            halves.receiver.on_data(now, &data.header, payload, keeping);
+        }
+    }
+
+    pub(super) fn on_control(&mut self, now: Instant, packet: &ControlPacket<'_>) {
+        if let Control::Handshake(handshake) = &packet.control {
+            return self.on_handshake(now, handshake);
+        }
+        self.on_peer_heard(now);
+        let Some(halves) = &mut self.halves else { return };
+        match &packet.control {
+            Control::Ack(ack) => self.on_ack(now, ack),
+            Control::LightAck { ack_seq } => {
+                halves.sender.on_light_ack(*ack_seq);
+            }
+            Control::Nak(report) => halves.sender.on_nak(now, report, &self.rtt),
+            Control::Ack2 { number } => {
+                if let Some(rtt) = halves.receiver.on_ack2(now, *number) {
+                    self.rtt.on_sample(rtt);
+                }
+            }
+            Control::MessageDrop { message, first, last } => {
+                halves.receiver.on_message_drop(now, *message, *first, *last, &self.rtt);
+            }
+            Control::Shutdown { final_seq } => self.on_shutdown(now, *final_seq),
+            Control::User { extended_type, body, .. } => {
+                if let Some(hello) = Hello::decode(*extended_type, body) {
+                    self.on_hello(hello);
+                }
+            }
+            Control::PeerError { code } => tracing::debug!(id = self.local_id, code, "the peer's application failed"),
+            Control::Handshake(_) | Control::KeepAlive | Control::CongestionWarning | Control::Unknown { .. } => {}
+        }
+    }
+
+    fn on_ack(&mut self, now: Instant, ack: &FullAck<'_>) {
+        let Some(halves) = &mut self.halves else { return };
+        let report = AckReport { ack_seq: ack.ack_seq, available_packets: ack.available_packets, rates: ack.rates };
+        match halves.sender.on_ack(now, &report, &self.rtt) {
+            Acked::Invalid => return,
+            Acked::Old => {}
+            Acked::Progress => {
+                let (rtt, var) = (u64::from(ack.rtt_us), u64::from(ack.rtt_var_us));
+                self.rtt.on_peer_report(Duration::from_micros(rtt), Duration::from_micros(var));
+                self.events.is_writable = true;
+            }
+        }
+        // Only the newest of a batch: its ACK2 confirms those before it as well.
+        self.pending.ack2 = Some(ack.number);
+    }
+
+    fn on_handshake(&mut self, now: Instant, received: &Handshake) {
+        match self.opening.on_handshake(received) {
+            Step::Ignore => {}
+            Step::Send if self.opening.is_server() => self.hold(now),
+            Step::Send => {
+                self.pending.handshake = true;
+                if self.halves.is_none() {
+                    self.timers.set(Timer::Handshake, now + HANDSHAKE_REPEAT);
+                }
+            }
+            Step::Connected(agreement) => self.connected(now, agreement),
+            Step::Failed(error) => self.finish(now, error),
+        }
+    }
+
+    /// Something else than a handshake came from the peer.
+    fn on_peer_heard(&mut self, now: Instant) {
+        if self.is_peer_heard {
+            return;
+        }
+        if self.halves.is_none() {
+            let Some(agreement) = self.opening.on_other_packet() else { return };
+            self.connected(now, agreement);
+        }
+        self.is_peer_heard = true;
+        if self.side == Side::Server {
+            self.timers.stop(Timer::Handshake);
+        }
+    }
+
+    fn on_shutdown(&mut self, now: Instant, final_seq: Option<Seq>) {
+        let Some(halves) = &self.halves else { return };
+        // With our own end's number it is known what should have come; from libudt only a gap tells.
+        let reason = match halves.receiver.is_complete(final_seq) {
+            true => ConnectionError::ClosedByPeer,
+            false => ConnectionError::Reset,
+        };
+        self.finish(now, reason);
+    }
+
+    fn on_hello(&mut self, hello: Hello) {
+        self.is_peer_godwit = true;
+        self.timers.stop(Timer::Hello);
+        if !hello.is_answer {
+            self.pending.hello = true;
+            self.pending.hello_answer = true;
+        }
+        if let Some(halves) = &mut self.halves {
+            halves.sender.buffer.set_short_tail(false);
+        }
+    }
+}

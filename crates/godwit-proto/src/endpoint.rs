@@ -97,7 +97,11 @@ pub struct Endpoint {
     per_address: HashMap<IpAddr, usize>,
     half_open: usize,
     listener: Option<(Config, ListenLimits)>,
-    closed: VecDeque<Closed>,
+    /// Connections that meet their peer at id 0, by its address.
+    rendezvous: HashMap<SocketAddr, u32>,
+    closed: HashMap<u32, Closed>,
+    /// The ids of `closed`, oldest first.
+    closed_order: VecDeque<(Instant, u32)>,
     stats: EndpointStats,
 }
 
@@ -106,8 +110,6 @@ struct Entry {
     remote: SocketAddr,
     /// Set for connections that the listener accepted.
     accepted: Option<Accepted>,
-    /// Whether it meets its peer at id 0.
-    is_rendezvous: bool,
 }
 
 #[derive(Debug)]
@@ -119,10 +121,8 @@ struct Accepted {
 
 #[derive(Debug)]
 struct Closed {
-    id: u32,
     peer_id: u32,
     remote: SocketAddr,
-    until: Instant,
     answers: u8,
 }
 
@@ -140,7 +140,9 @@ impl Endpoint {
             per_address: HashMap::new(),
             half_open: 0,
             listener: None,
-            closed: VecDeque::new(),
+            rendezvous: HashMap::new(),
+            closed: HashMap::new(),
+            closed_order: VecDeque::new(),
             stats: EndpointStats::default(),
         }
     }
@@ -183,7 +185,11 @@ impl Endpoint {
         let is_rendezvous = config.rendezvous();
         let birth = self.birth(now, path, config);
         let handle = ConnectionHandle(birth.local_id);
-        self.entries.insert(handle.0, Entry { remote: path.remote, accepted: None, is_rendezvous });
+        self.entries.insert(handle.0, Entry { remote: path.remote, accepted: None });
+        if is_rendezvous {
+            // As in libudt, the first of several that wait for the same peer gets what is addressed to none.
+            self.rendezvous.entry(path.remote).or_insert(handle.0);
+        }
         Ok((handle, Connection::connect(birth)))
     }
 
@@ -228,10 +234,8 @@ impl Endpoint {
             _ => return self.malformed(),
         };
         if self.listener.is_none() {
-            let is_meant = |(_, entry): &(&u32, &Entry)| entry.is_rendezvous && entry.remote == path.remote;
-            // The least id, so that the choice does not depend on the order of a hash map.
-            let id = self.entries.iter().filter(is_meant).map(|(&id, _)| id).min();
-            return id.map_or(Handshaken::Ignored, |id| Handshaken::Existing(ConnectionHandle(id)));
+            let id = self.rendezvous.get(&path.remote);
+            return id.map_or(Handshaken::Ignored, |&id| Handshaken::Existing(ConnectionHandle(id)));
         }
         if request.request == RequestType::Induction {
             let cookie = self.cookies.bake(now, path.remote);
@@ -244,7 +248,7 @@ impl Endpoint {
     /// The shutdown with which an ended connection answers its peer, put into `reply`; false once it has answered enough.
     pub fn closed_answer(&mut self, handle: ConnectionHandle, reply: &mut Vec<u8>) -> bool {
         reply.clear();
-        let Some(closed) = self.closed.iter_mut().find(|closed| closed.id == handle.0) else { return false };
+        let Some(closed) = self.closed.get_mut(&handle.0) else { return false };
         if closed.answers >= CLOSED_ANSWERS_MAX {
             return false;
         }
@@ -266,15 +270,14 @@ impl Endpoint {
                 }
             }
         }
+        if self.rendezvous.get(&entry.remote) == Some(&handle.0) {
+            self.rendezvous.remove(&entry.remote);
+        }
         self.forget_closed(now);
-        if peer_id == 0 {
-            return;
+        if peer_id != 0 {
+            self.closed.insert(handle.0, Closed { peer_id, remote: entry.remote, answers: 0 });
+            self.closed_order.push_back((now + CLOSED_ID_LIFETIME, handle.0));
         }
-        if self.closed.len() == CLOSED_IDS_MAX {
-            self.closed.pop_front();
-        }
-        let until = now + CLOSED_ID_LIFETIME;
-        self.closed.push_back(Closed { id: handle.0, peer_id, remote: entry.remote, until, answers: 0 });
     }
 
     /// Connections of all kinds.
@@ -294,13 +297,16 @@ impl Endpoint {
 
     fn route_closed(&mut self, now: Instant, id: u32, from: SocketAddr) -> Route {
         self.forget_closed(now);
-        let known = self.closed.iter().any(|closed| closed.id == id && closed.remote == from);
-        if known { Route::Closed(ConnectionHandle(id)) } else { Route::Unclaimed }
+        let is_known = self.closed.get(&id).is_some_and(|closed| closed.remote == from);
+        if is_known { Route::Closed(ConnectionHandle(id)) } else { Route::Unclaimed }
     }
 
     fn forget_closed(&mut self, now: Instant) {
-        while self.closed.front().is_some_and(|closed| closed.until <= now) {
-            self.closed.pop_front();
+        while let Some(&(until, id)) = self.closed_order.front()
+            && (until <= now || self.closed.len() > CLOSED_IDS_MAX)
+        {
+            self.closed_order.pop_front();
+            self.closed.remove(&id);
         }
     }
 
@@ -361,7 +367,7 @@ impl Endpoint {
         };
         let (peer_id, isn) = (request.socket_id, request.isn);
         let accepted = Some(Accepted { peer_id, isn, is_half_open: true });
-        self.entries.insert(id, Entry { remote: path.remote, accepted, is_rendezvous: false });
+        self.entries.insert(id, Entry { remote: path.remote, accepted });
         self.accepted.insert((path.remote, peer_id, isn), id);
         *self.per_address.entry(path.remote.ip()).or_default() += 1;
         self.half_open += 1;
@@ -373,7 +379,7 @@ impl Endpoint {
         let local_id = loop {
             let random = self.rng.random::<u32>() & ((1 << DRIVER_INDEX_SHIFT) - 1);
             let id = random | (u32::from(self.config.driver_index) & DRIVER_INDEX_MASK) << DRIVER_INDEX_SHIFT;
-            let is_taken = self.entries.contains_key(&id) || self.closed.iter().any(|closed| closed.id == id);
+            let is_taken = self.entries.contains_key(&id) || self.closed.contains_key(&id);
             if id != 0 && !is_taken {
                 break id;
             }

@@ -67,7 +67,8 @@ impl RateLimit {
         let bits = 8 * (payload_bytes as u64 + HEADERS_BYTES * datagrams as u64);
         let nanos = u128::from(bits) * 1_000_000_000 / u128::from(bits_per_s);
         let earliest = now.checked_sub(BURST).unwrap_or(now);
-        bucket.ready_at = bucket.ready_at.max(earliest) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        bucket.ready_at =
+            bucket.ready_at.max(earliest) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Bucket> {

@@ -35,6 +35,8 @@ pub(crate) struct Received {
     /// The address of ours that the datagrams were sent to.
     pub(crate) to: Option<IpAddr>,
     pub(crate) arrived: Instant,
+    /// Whether the kernel told that time; else it is when we looked.
+    pub(crate) is_stamped: bool,
 }
 
 /// Where a run of datagrams goes, and how it is cut.
@@ -69,7 +71,7 @@ pub(crate) enum Sent {
 
 /// Whether the path takes segmented sends. One per path: quinn-udp keeps a single flag for the whole socket, so that one
 /// path over a device without offload (EIO) would slow all others.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Offload {
     refused: bool,
 }
@@ -163,6 +165,7 @@ impl Socket {
                 from: meta.addr,
                 to: meta.dst_ip,
                 arrived: self.clock.arrived(meta.timestamp),
+                is_stamped: meta.timestamp.is_some(),
             });
         }
         Ok(filled)

@@ -1,0 +1,269 @@
+//! THE loop: the one task of an endpoint, and the only place where its packets move.
+//!
+//! ```text
+//!   receive (bounded)  →  what applications changed  →  timers and sending, in order of time (bounded)  →  wait
+//! ```
+//!
+//! Everything that happens to a connection is one mutation, then a drain: events wake whoever waits for them, and the
+//! connection takes its place in the schedule, from which it is served when its time comes.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::connection::{Connection, State};
+use crate::inbound::Inbound;
+use crate::outbound::{Flow, Outbound};
+use crate::pacer::Pacer;
+use crate::receive_budget::ReceiveBudget;
+use crate::schedule::Schedule;
+use crate::shared::{Shared, Stage};
+use crate::socket::Socket;
+
+/// Receive calls per turn: 64 buffers, up to 4 MiB. Beyond that the senders' turn has come; what waits stays in the
+/// kernel's buffer.
+const RECEIVE_CALLS_MAX: usize = 4;
+/// Time per turn for receiving, and the same for sending: short against the 10 ms of an ACK, long against a system call.
+const TURN_TIME_MAX: Duration = Duration::from_millis(1);
+/// Receive errors in a row after which the socket counts as broken. Each costs a turn, so this is no wait in practice.
+const RECEIVE_ERRORS_MAX: u32 = 1000;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    socket: Socket,
+    pacer: Pacer,
+    schedule: Schedule<Arc<Connection>>,
+    inbound: Inbound,
+    outbound: Outbound,
+    budget: ReceiveBudget,
+    touched: Vec<Arc<Connection>>,
+    receive_errors: u32,
+    stage: Stage,
+}
+
+impl Driver {
+    /// Must be called inside a tokio runtime.
+    pub(crate) fn new(shared: Arc<Shared>, socket: Socket, receive_budget_bytes: usize) -> Self {
+        Self {
+            inbound: Inbound::default(),
+            outbound: Outbound::new(socket.counters()),
+            pacer: Pacer::new(),
+            schedule: Schedule::default(),
+            budget: ReceiveBudget::new(receive_budget_bytes),
+            touched: Vec::new(),
+            receive_errors: 0,
+            stage: Stage::Open,
+            shared,
+            socket,
+        }
+    }
+
+    /// Runs until the endpoint is closed and its connections have ended, or the socket breaks.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let is_more_to_receive = self.receive();
+            self.enter_stage();
+            self.take_touched();
+            let is_more_to_send = self.serve_due();
+            if self.is_finished() {
+                return;
+            }
+            if is_more_to_receive || is_more_to_send {
+                // Lets other tasks run, and the runtime look for new events.
+                tokio::task::yield_now().await;
+            } else if let Err(error) = self.wait().await {
+                tracing::debug!(%error, "the driver of a UDP socket ends");
+                return;
+            }
+        }
+    }
+
+    /// Receives and delivers; true if there may be more.
+    fn receive(&mut self) -> bool {
+        let until = Instant::now() + TURN_TIME_MAX;
+        for _ in 0..RECEIVE_CALLS_MAX {
+            match self.socket.receive(self.inbound.buffers()) {
+                Ok(0) => return false,
+                Ok(_) => self.receive_errors = 0,
+                Err(error) => {
+                    self.receive_errors += 1;
+                    tracing::debug!(%error, "receiving from a UDP socket failed");
+                    return true;
+                }
+            }
+            self.deliver();
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Hands over what has been received, and answers those that ask for a connection.
+    fn deliver(&mut self) {
+        let now = Instant::now();
+        self.inbound.route(now, &self.shared);
+        for (connection, batch) in self.inbound.runs() {
+            let mut state = connection.lock();
+            state.protocol.set_receive_limit(self.budget.limit_bytes());
+            state.protocol.handle_datagrams(now, &batch);
+            drop(batch);
+            self.budget.note(&mut state);
+            self.schedule.hasten(&mut state.slot, now, || Arc::clone(&connection));
+            let wakeups = state.drain_events();
+            drop(state);
+            wakeups.wake();
+        }
+        for connection in self.inbound.accepted() {
+            let mut state = connection.lock();
+            self.schedule.hasten(&mut state.slot, now, || Arc::clone(&connection));
+        }
+        for (to, reply) in self.inbound.replies() {
+            self.outbound.send_reply(&mut self.socket, to, &reply);
+        }
+    }
+
+    /// Puts the connections that applications have changed into the schedule.
+    fn take_touched(&mut self) {
+        self.shared.take_touched(&mut self.touched);
+        let now = Instant::now();
+        for connection in self.touched.drain(..) {
+            connection.take_touch();
+            let mut state = connection.lock();
+            self.schedule.hasten(&mut state.slot, now, || Arc::clone(&connection));
+        }
+    }
+
+    /// Serves the connections whose time has come, each once, in order of time; true if there is more to do now.
+    fn serve_due(&mut self) -> bool {
+        let until = Instant::now() + TURN_TIME_MAX;
+        let turn = self.schedule.begin_turn();
+        while let now = Instant::now()
+            && now < until
+            && self.outbound.resume(&mut self.socket) == Flow::Drained
+            && self.shared.rate_limit.blocked_until(now).is_none()
+            && let Some(connection) = self.schedule.pop_due(now, turn)
+        {
+            self.serve(&connection, now);
+        }
+        let aside = match self.outbound.is_blocked() {
+            true => Flow::Blocked,
+            false => self.outbound.send_side_channel(&mut self.socket, &self.shared),
+        };
+        aside == Flow::More || self.next_deadline().is_some_and(|next| next <= Instant::now())
+    }
+
+    /// Runs the timers of one connection and sends what it has, within bounds; then it takes its next place.
+    fn serve(&mut self, connection: &Arc<Connection>, now: Instant) {
+        let mut state = connection.lock();
+        state.slot = None;
+        if state.protocol.poll_timeout().is_some_and(|timeout| timeout <= now) {
+            state.protocol.handle_timeout(now);
+        }
+        drop(state);
+        let flow = self.outbound.send_from(&mut self.socket, connection, &self.shared.rate_limit, now);
+        let mut state = connection.lock();
+        let wakeups = state.drain_events();
+        self.budget.note(&mut state);
+        let is_over = flow == Flow::Drained && state.protocol.is_drained();
+        let next = match flow {
+            _ if is_over => None,
+            Flow::Drained => state.protocol.poll_timeout(),
+            Flow::More | Flow::Blocked => Some(now),
+        };
+        self.schedule.arm(&mut state.slot, next, || Arc::clone(connection));
+        if is_over {
+            self.budget.forget(&mut state);
+        }
+        drop(state);
+        wakeups.wake();
+        if is_over {
+            self.remove(connection, now);
+        }
+    }
+
+    fn remove(&self, connection: &Connection, now: Instant) {
+        let peer_id = connection.lock().protocol.peer_id();
+        let mut table = self.shared.table();
+        if table.connections.remove(&connection.key).is_some() {
+            table.protocol.remove(now, connection.key, peer_id);
+        }
+    }
+
+    /// Ends the connections when the endpoint has begun to close.
+    fn enter_stage(&mut self) {
+        let stage = self.shared.stage();
+        if stage == self.stage {
+            return;
+        }
+        self.stage = stage;
+        self.shared.table().protocol.stop_listening();
+        let now = Instant::now();
+        self.each_connection(|connection, state| {
+            match stage {
+                Stage::Closing => state.protocol.close(now),
+                _ => state.protocol.abort(now),
+            }
+            self.shared.touch(connection);
+        });
+    }
+
+    /// Whether the endpoint is closing and nothing is left to do. An aborted connection says so once: nobody waits for
+    /// the repetitions of its shutdown.
+    fn is_finished(&self) -> bool {
+        let is_over = match self.stage {
+            Stage::Open => false,
+            Stage::Closing => self.shared.table().connections.is_empty(),
+            Stage::Aborting | Stage::Ended => {
+                self.outbound.is_blocked() || self.schedule.next().is_none_or(|next| next > Instant::now())
+            }
+        };
+        is_over || self.receive_errors >= RECEIVE_ERRORS_MAX
+    }
+
+    /// Waits for the first of all causes of work.
+    async fn wait(&mut self) -> io::Result<()> {
+        let is_blocked = self.outbound.is_blocked();
+        let deadline = self.next_deadline();
+        tokio::select! {
+            readable = self.socket.readable() => readable,
+            writable = self.socket.writable(), if is_blocked => writable,
+            due = self.pacer.sleep_until(deadline) => due,
+            () = self.shared.work() => Ok(()),
+        }
+    }
+
+    /// When a connection can be served next; none while the socket has to become writable first.
+    fn next_deadline(&self) -> Option<Instant> {
+        let next = self.schedule.next().filter(|_| !self.outbound.is_blocked())?;
+        Some(self.shared.rate_limit.blocked_until(Instant::now()).map_or(next, |until| until.max(next)))
+    }
+
+    fn each_connection(&self, mut visit: impl FnMut(&Arc<Connection>, &mut State)) {
+        let connections: Vec<_> = self.shared.table().connections.values().cloned().collect();
+        for connection in connections {
+            let mut state = connection.lock();
+            visit(&connection, &mut state);
+            let wakeups = state.drain_events();
+            drop(state);
+            wakeups.wake();
+        }
+    }
+}
+
+/// However the task ends (the runtime may be shutting down), nobody waits for it any more.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.enter(Stage::Ended);
+        let now = Instant::now();
+        self.each_connection(|_, state| {
+            state.protocol.abort(now);
+            state.abandon().wake();
+        });
+        let mut table = self.shared.table();
+        table.connections.clear();
+        table.side_channel = None;
+    }
+}

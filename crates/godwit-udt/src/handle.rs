@@ -1,0 +1,72 @@
+//! A look at a connection from outside.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, Weak};
+
+use godwit_proto::{Path, Stats};
+
+use crate::connection::Connection;
+use crate::shared::Shared;
+
+/// A handle to a connection: what it counts, and its rate. It keeps neither the connection open nor its memory; after
+/// the connection's end the counters stay as they were.
+#[derive(Clone, Debug)]
+pub struct ConnectionHandle {
+    connection: Weak<Connection>,
+    shared: Arc<Shared>,
+    last_stats: Arc<OnceLock<Stats>>,
+    id: u32,
+    peer_addr: SocketAddr,
+    local_addr: SocketAddr,
+}
+
+impl ConnectionHandle {
+    pub(crate) fn new(connection: &Arc<Connection>, shared: Arc<Shared>) -> Self {
+        let local = shared.local;
+        let Path { remote, local: used } = connection.path;
+        Self {
+            connection: Arc::downgrade(connection),
+            last_stats: connection.last_stats(),
+            id: connection.id,
+            peer_addr: remote,
+            local_addr: SocketAddr::new(used.unwrap_or_else(|| local.ip()), local.port()),
+            shared,
+        }
+    }
+
+    /// Limits what the connection sends, in bits per second, IP and UDP headers included; `None` lifts the limit. It works
+    /// from the next packet on.
+    pub fn set_max_rate(&self, bits_per_s: Option<u64>) {
+        if let Some(connection) = self.connection.upgrade() {
+            connection.lock().protocol.set_max_rate(bits_per_s);
+            self.shared.touch(&connection);
+        }
+    }
+
+    /// What the connection counts. Takes the lock of this connection alone, for a copy.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        match self.connection.upgrade() {
+            Some(connection) => connection.stats(),
+            None => *self.last_stats.get().expect("a connection leaves its counters when it goes"),
+        }
+    }
+
+    /// This end's UDT socket id, unique on its endpoint.
+    #[must_use]
+    pub const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub const fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// This end's address: with the IP address that the peer uses.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+}

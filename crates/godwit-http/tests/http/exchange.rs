@@ -35,6 +35,7 @@ over_each_transport!(
     shutting_down_finishes_what_runs,
     shutting_down_aborts_what_does_not_finish,
     a_lower_rate_is_kept,
+    two_hundred_connections_work_at_once,
 );
 
 async fn requests_get_responses(transport: Transport) {
@@ -280,6 +281,25 @@ async fn a_lower_rate_is_kept(transport: Transport) {
         }
     };
     timeout(HANG, closed).await.expect("a closed connection has no rate");
+}
+
+async fn two_hundred_connections_work_at_once(transport: Transport) {
+    const CONNECTIONS: usize = 200;
+    let server = Running::start(transport, ServerConfig::default(), service);
+    let client = client();
+    let mut exchanges = tokio::task::JoinSet::new();
+    for index in 0..CONNECTIONS {
+        let sent = Bytes::from(vec![u8::try_from(index).expect("fewer than 256"); 100_000]);
+        let request = Request::put(server.at("/echo")).body(full_body(sent.clone())).expect("a request");
+        let client = client.clone();
+        exchanges.spawn(async move {
+            let response = client.request(request).await.expect("a response");
+            assert_eq!(response.into_body().collect().await.expect("the body").to_bytes(), sent);
+        });
+    }
+    while let Some(exchange) = timeout(HANG, exchanges.join_next()).await.expect("no hang") {
+        exchange.expect("no panic");
+    }
 }
 
 fn expecting(uri: &str, size: u64) -> Request<Body> {

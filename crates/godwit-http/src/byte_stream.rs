@@ -9,17 +9,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::Transport;
+use crate::udt::UdtStream;
 
 /// An open connection of either transport.
 #[derive(Debug)]
 pub(crate) enum ByteStream {
     Tcp(TcpStream),
+    Udt(UdtStream),
 }
 
 impl ByteStream {
     pub(crate) fn transport(&self) -> Transport {
         match self {
             Self::Tcp(_) => Transport::Tcp,
+            Self::Udt(_) => Transport::Udt,
         }
     }
 
@@ -29,6 +32,7 @@ impl ByteStream {
     pub(crate) fn peer(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.peer_addr(),
+            Self::Udt(udt) => Ok(udt.stream().peer_addr()),
         }
     }
 
@@ -38,6 +42,7 @@ impl ByteStream {
     pub(crate) fn local(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.local_addr(),
+            Self::Udt(udt) => Ok(udt.stream().local_addr()),
         }
     }
 }
@@ -46,6 +51,7 @@ impl AsyncRead for ByteStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Udt(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -54,6 +60,7 @@ impl AsyncWrite for ByteStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Udt(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -64,24 +71,28 @@ impl AsyncWrite for ByteStream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Udt(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Udt(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Udt(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Udt(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

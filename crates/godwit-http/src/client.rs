@@ -12,8 +12,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::client_body::ResponseBody;
 use crate::connector::{ConnectFailure, Connector, Target};
+use crate::udt::UdtEndpoints;
 use crate::upload_gate::{GatedBody, UploadGate};
 use crate::{Body, RequestError, empty_body};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The limits of a client. Any value is valid.
 #[derive(Clone, Debug)]
@@ -29,16 +32,20 @@ pub struct ClientConfig {
     pub pool_idle_timeout: Duration,
     /// Unused connections kept per scheme, host and port. Default 16.
     pub pool_idle_max: usize,
+    /// Buffers, window and timeouts of UDT connections. Default: those of UDT, but `connect_timeout` as long as the one
+    /// above, so that the one above decides.
+    pub udt: godwit_udt::Config,
 }
 
 impl Default for ClientConfig {
     fn default() -> Self {
         Self {
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: CONNECT_TIMEOUT,
             continue_timeout: Duration::from_secs(1),
             stall_timeout: Duration::from_secs(60),
             pool_idle_timeout: Duration::from_secs(30),
             pool_idle_max: 16,
+            udt: godwit_udt::Config::builder().connect_timeout(CONNECT_TIMEOUT).build().expect("10 s are in range"),
         }
     }
 }
@@ -47,6 +54,7 @@ impl Default for ClientConfig {
 #[derive(Clone, Debug)]
 pub struct Client {
     pool: legacy::Client<Connector, GatedBody>,
+    udt: UdtEndpoints,
     continue_timeout: Duration,
     stall_timeout: Duration,
 }
@@ -55,13 +63,14 @@ impl Client {
     /// A client without connections yet. It works inside a tokio runtime with I/O and time.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
+        let udt = UdtEndpoints::new(config.udt);
         let pool = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.pool_idle_timeout)
             .pool_max_idle_per_host(config.pool_idle_max)
-            .build(Connector::new(config.connect_timeout));
-        Self { pool, continue_timeout: config.continue_timeout, stall_timeout: config.stall_timeout }
+            .build(Connector::new(config.connect_timeout, udt.clone()));
+        Self { pool, udt, continue_timeout: config.continue_timeout, stall_timeout: config.stall_timeout }
     }
 
     /// Sends a request and returns the head of the response as soon as it is there; its body streams.
@@ -89,6 +98,19 @@ impl Client {
             (Err(RequestError::Lost { .. }), Some(again)) => self.send(&target, again).await,
             (result, _) => result,
         }
+    }
+
+    /// Closes the connections so that their peers know at once. Without it a program that exits leaves UDT peers waiting
+    /// until their timeout; TCP connections are closed by the kernel. Takes at most the linger time of the UDT
+    /// configuration, and no time where nothing is under way. Clones of this client open new connections if they have to.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the connections are then dropped.
+    pub async fn close(self) {
+        let udt = self.udt.clone();
+        drop(self);
+        udt.close().await;
     }
 
     async fn send(&self, target: &Target, mut request: Request<Body>) -> Result<Response<Body>, RequestError> {

@@ -29,6 +29,8 @@ pub struct ConnectionStats {
     pub bytes_received: u64,
     /// The smoothed round-trip time, where the transport tells; TCP does not.
     pub rtt: Option<Duration>,
+    /// All that UDT counts, of a UDT connection.
+    pub udt: Option<godwit_udt::Stats>,
 }
 
 #[derive(Debug)]
@@ -40,14 +42,16 @@ struct Shared {
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
     is_open: AtomicBool,
-    rate: RateControl,
+    control: Control,
 }
 
-/// Who keeps the sending rate of a connection under its limit.
+/// Who counts what we do not, and who keeps the sending rate under its limit.
 #[derive(Debug)]
-enum RateControl {
-    /// Our own token bucket in front of the stream.
-    TokenBucket(MaxRate),
+enum Control {
+    /// Nobody, and our own token bucket in front of the stream.
+    Tcp(MaxRate),
+    /// UDT itself.
+    Udt(godwit_udt::ConnectionHandle),
 }
 
 impl ConnectionHandle {
@@ -56,8 +60,9 @@ impl ConnectionHandle {
     /// When the connection has already ended.
     pub(crate) fn new(stream: &ByteStream) -> io::Result<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let rate = match stream {
-            ByteStream::Tcp(_) => RateControl::TokenBucket(MaxRate::unlimited()),
+        let control = match stream {
+            ByteStream::Tcp(_) => Control::Tcp(MaxRate::unlimited()),
+            ByteStream::Udt(udt) => Control::Udt(udt.stream().handle()),
         };
         let shared = Shared {
             transport: stream.transport(),
@@ -67,7 +72,7 @@ impl ConnectionHandle {
             bytes_sent: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
             is_open: AtomicBool::new(true),
-            rate,
+            control,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -84,8 +89,9 @@ impl ConnectionHandle {
         if !self.shared.is_open.load(Ordering::Relaxed) {
             return Err(SetRateError::Closed);
         }
-        match &self.shared.rate {
-            RateControl::TokenBucket(rate) => rate.set(bits_per_s),
+        match &self.shared.control {
+            Control::Tcp(rate) => rate.set(bits_per_s),
+            Control::Udt(handle) => handle.set_max_rate(bits_per_s),
         }
         Ok(())
     }
@@ -117,10 +123,15 @@ impl ConnectionHandle {
     /// The counters now, or at the end of the connection.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {
+        let udt = match &self.shared.control {
+            Control::Tcp(_) => None,
+            Control::Udt(handle) => Some(handle.stats()),
+        };
         ConnectionStats {
             bytes_sent: self.shared.bytes_sent.load(Ordering::Relaxed),
             bytes_received: self.shared.bytes_received.load(Ordering::Relaxed),
-            rtt: None,
+            rtt: udt.map(|udt| udt.rtt),
+            udt,
         }
     }
 
@@ -138,8 +149,9 @@ impl ConnectionHandle {
 
     /// The limit that the connection's writer has to keep itself.
     pub(crate) fn max_rate(&self) -> Option<&MaxRate> {
-        match &self.shared.rate {
-            RateControl::TokenBucket(rate) => Some(rate),
+        match &self.shared.control {
+            Control::Tcp(rate) => Some(rate),
+            Control::Udt(_) => None,
         }
     }
 }

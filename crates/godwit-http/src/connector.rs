@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use crate::byte_stream::ByteStream;
 use crate::connection_io::ConnectionIo;
 use crate::response_first::ResponseFirst;
+use crate::udt::UdtEndpoints;
 use crate::{RequestError, Transport, tcp};
 
 /// Before the next address is tried beside the ones that have not answered yet (RFC 8305 section 5).
@@ -27,6 +28,7 @@ const ATTEMPTS_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     connect_timeout: Duration,
+    udt: UdtEndpoints,
 }
 
 /// A [`RequestError`] on its way through hyper-util, which hands out errors by reference only.
@@ -41,15 +43,15 @@ pub(crate) struct Target {
 }
 
 impl Connector {
-    pub(crate) fn new(connect_timeout: Duration) -> Self {
-        Self { connect_timeout }
+    pub(crate) fn new(connect_timeout: Duration, udt: UdtEndpoints) -> Self {
+        Self { connect_timeout, udt }
     }
 
     async fn connect(self, uri: Uri) -> Result<ByteStream, RequestError> {
         let target = Target::of(&uri)?;
         let attempts = async {
             let addresses = target.resolve().await?;
-            first_to_connect(&target, addresses).await
+            first_to_connect(&target, &self.udt, addresses).await
         };
         match timeout(self.connect_timeout, attempts).await {
             Ok(result) => result,
@@ -87,14 +89,18 @@ impl Target {
 }
 
 /// Tries the addresses in the resolver's order (RFC 6724), the next one when the last has failed or is slow.
-async fn first_to_connect(target: &Target, addresses: Vec<SocketAddr>) -> Result<ByteStream, RequestError> {
+async fn first_to_connect(
+    target: &Target,
+    udt: &UdtEndpoints,
+    addresses: Vec<SocketAddr>,
+) -> Result<ByteStream, RequestError> {
     let mut waiting = addresses.into_iter();
     let mut attempts = JoinSet::new();
     let mut failure = RequestError::NoAddress { host: target.authority.clone() };
     loop {
         if let Some(address) = waiting.next() {
-            let transport = target.transport;
-            attempts.spawn(async move { (address, connect(transport, address).await) });
+            let (transport, udt) = (target.transport, udt.clone());
+            attempts.spawn(async move { (address, connect(transport, &udt, address).await) });
         }
         let has_more = waiting.len() > 0;
         tokio::select! {
@@ -117,10 +123,10 @@ async fn first_to_connect(target: &Target, addresses: Vec<SocketAddr>) -> Result
     }
 }
 
-async fn connect(transport: Transport, address: SocketAddr) -> io::Result<ByteStream> {
+async fn connect(transport: Transport, udt: &UdtEndpoints, address: SocketAddr) -> io::Result<ByteStream> {
     match transport {
         Transport::Tcp => tcp::connect(address).await.map(ByteStream::Tcp),
-        Transport::Udt => Err(io::ErrorKind::Unsupported.into()),
+        Transport::Udt => udt.connect(address).await.map(ByteStream::Udt),
     }
 }
 

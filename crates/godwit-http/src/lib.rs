@@ -49,6 +49,7 @@ mod server_body;
 mod server_connection;
 mod tcp;
 mod transport;
+mod udt;
 mod upload_gate;
 
 pub use client::{Client, ClientConfig};

@@ -4,12 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use godwit_udt::ListenLimits;
 use tokio::net::TcpListener;
 use tracing::warn;
 
 use crate::byte_stream::ByteStream;
 use crate::listen_url::ListenUrl;
 use crate::server::ServerConfig;
+use crate::udt::UdtListener;
 use crate::{BindError, Transport, tcp};
 
 /// After an error that will not go away by itself, such as too many open files. Doubled up to the most below.
@@ -23,6 +25,7 @@ const ERRORS_WITHOUT_BACK_OFF: u32 = 64;
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
+    Udt(UdtListener),
 }
 
 impl Listener {
@@ -34,7 +37,7 @@ impl Listener {
     pub(crate) fn bind(url: ListenUrl, config: &ServerConfig) -> Result<Self, BindError> {
         match url.transport {
             Transport::Tcp => tcp::listen(url.address, config.accept_backlog).map(Self::Tcp),
-            Transport::Udt => Err(io::Error::from(io::ErrorKind::Unsupported)),
+            Transport::Udt => UdtListener::bind(url.address, config.udt.clone(), listen_limits(config)).map(Self::Udt),
         }
         .map_err(|source| BindError::Listen { url, source })
     }
@@ -47,6 +50,15 @@ impl Listener {
             Self::Tcp(listener) => {
                 listener.local_addr().map(|address| ListenUrl { transport: Transport::Tcp, address })
             }
+            Self::Udt(listener) => Ok(ListenUrl { transport: Transport::Udt, address: listener.local_addr() }),
+        }
+    }
+
+    /// The endpoint that has to be closed after the last connection, if there is one.
+    pub(crate) fn endpoint(&self) -> Option<godwit_udt::Endpoint> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Udt(listener) => Some(listener.endpoint().clone()),
         }
     }
 
@@ -76,7 +88,18 @@ impl Accept for Listener {
     async fn accept(&mut self) -> io::Result<ByteStream> {
         match self {
             Self::Tcp(listener) => tcp::accept(listener).await.map(ByteStream::Tcp),
+            Self::Udt(listener) => listener.accept().await.map(ByteStream::Udt),
         }
+    }
+}
+
+/// What UDT needs to know of the server's limits: the connections that nobody has accepted yet are its own to count.
+fn listen_limits(config: &ServerConfig) -> ListenLimits {
+    ListenLimits {
+        connections_max: config.connections_max,
+        connections_per_address_max: config.connections_per_address_max,
+        half_open_max: config.half_open_handshakes_max,
+        backlog: usize::try_from(config.accept_backlog).unwrap_or(usize::MAX),
     }
 }
 

@@ -22,6 +22,9 @@ const REFUSAL_WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// For tasks that were told to abort: they only have to be polled once more.
 const ABORT_TIME_MAX: Duration = Duration::from_secs(1);
 
+/// For the last packets of UDT connections that have ended.
+const ENDPOINT_CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// The limits of a server. Any value is valid.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -41,6 +44,8 @@ pub struct ServerConfig {
     pub half_open_handshakes_max: usize,
     /// The request line and header fields together, in bytes; a longer head is answered with 431. Default 32 KiB.
     pub request_head_bytes_max: usize,
+    /// Buffers, window and timeouts of UDT connections.
+    pub udt: godwit_udt::Config,
     /// After the shutdown signal, how long requests in progress may take to finish. Default 5 s.
     pub drain_timeout: Duration,
 }
@@ -55,6 +60,7 @@ impl Default for ServerConfig {
             accept_backlog: 4096,
             half_open_handshakes_max: 1024,
             request_head_bytes_max: 32 * 1024,
+            udt: godwit_udt::Config::default(),
             drain_timeout: Duration::from_secs(5),
         }
     }
@@ -109,6 +115,7 @@ impl Server {
     {
         let (phase, _) = watch::channel(ServerPhase::Serving);
         let admission = Admission::new(&self.config);
+        let endpoints: Vec<_> = self.listeners.iter().filter_map(|(_, listener)| listener.endpoint()).collect();
         let mut accept_loops = JoinSet::new();
         for (url, listener) in self.listeners {
             let (service, phase, admission) = (service.clone(), phase.clone(), admission.clone());
@@ -118,6 +125,10 @@ impl Server {
         shutdown.await;
         accept_loops.shutdown().await;
         drain(phase, self.config.drain_timeout).await;
+        for endpoint in endpoints {
+            // Peers learn of the end now, not by a timeout of theirs. The connections themselves are gone.
+            let _still_lingering = timeout(ENDPOINT_CLOSE_TIME_MAX, endpoint.close()).await;
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 macro_rules! over_each_transport {
     ($($test:ident),* $(,)?) => {
         mod tcp { $(#[tokio::test] async fn $test() { super::$test(super::Transport::Tcp).await; })* }
+        mod udt { $(#[tokio::test] async fn $test() { super::$test(super::Transport::Udt).await; })* }
     };
 }
 
@@ -36,6 +37,7 @@ over_each_transport!(
     shutting_down_aborts_what_does_not_finish,
     a_lower_rate_is_kept,
     two_hundred_connections_work_at_once,
+    a_closed_client_tells_the_server,
 );
 
 async fn requests_get_responses(transport: Transport) {
@@ -300,6 +302,27 @@ async fn two_hundred_connections_work_at_once(transport: Transport) {
     while let Some(exchange) = timeout(HANG, exchanges.join_next()).await.expect("no hang") {
         exchange.expect("no panic");
     }
+}
+
+async fn a_closed_client_tells_the_server(transport: Transport) {
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let serve = move |request: Request<Body>| {
+        tell.try_send(request.extensions().get::<ConnectionHandle>().cloned()).expect("one request only");
+        service(request)
+    };
+    let config = ServerConfig { idle_timeout: 2 * HANG, ..ServerConfig::default() };
+    let server = Running::start(transport, config, serve);
+    let client = client();
+    assert_eq!(text(client.request(get(&server.at("/hello"))).await.expect("a response")).await, "hello");
+    let handle = told.recv().await.flatten().expect("every request has its connection");
+    assert_eq!(handle.stats().udt.is_some(), transport == Transport::Udt);
+    timeout(HANG, client.close()).await.expect("nothing to wait for");
+    let closed = async {
+        while handle.set_max_rate(None).is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(HANG, closed).await.expect("before the idle time is over");
 }
 
 fn expecting(uri: &str, size: u64) -> Request<Body> {

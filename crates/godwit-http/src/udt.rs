@@ -1,0 +1,163 @@
+//! UDT connections: whose endpoint they are on, and the byte stream as hyper wants it.
+
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use godwit_udt::{Config, Endpoint, EndpointConfig, ListenLimits, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// One connection, and its endpoint: that ends when its last handle goes, with the connections that are left.
+#[derive(Debug)]
+pub(crate) struct UdtStream {
+    stream: Stream,
+    _endpoint: Endpoint,
+}
+
+/// A listening endpoint.
+#[derive(Debug)]
+pub(crate) struct UdtListener {
+    listener: godwit_udt::Listener,
+    endpoint: Endpoint,
+}
+
+/// The endpoints that a client connects from, one per address family, each made when it is first needed.
+#[derive(Clone, Debug)]
+pub(crate) struct UdtEndpoints {
+    config: Config,
+    bound: Arc<Mutex<Bound>>,
+}
+
+#[derive(Debug, Default)]
+struct Bound {
+    v4: Option<Endpoint>,
+    v6: Option<Endpoint>,
+}
+
+impl UdtListener {
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub(crate) fn bind(address: SocketAddr, config: Config, limits: ListenLimits) -> io::Result<Self> {
+        let endpoint = Endpoint::bind(address, EndpointConfig::default())?;
+        let listener = endpoint.listen(config, limits)?;
+        Ok(Self { listener, endpoint })
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.endpoint.local_addr()
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// # Errors
+    ///
+    /// When the endpoint is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// No connection is lost.
+    pub(crate) async fn accept(&self) -> io::Result<UdtStream> {
+        let stream = self.listener.accept().await?;
+        Ok(UdtStream { stream, _endpoint: self.endpoint.clone() })
+    }
+}
+
+impl UdtEndpoints {
+    pub(crate) fn new(config: Config) -> Self {
+        Self { config, bound: Arc::default() }
+    }
+
+    /// # Errors
+    ///
+    /// No socket, no route, or no answer.
+    pub(crate) async fn connect(&self, remote: SocketAddr) -> io::Result<UdtStream> {
+        let endpoint = self.endpoint_toward(remote)?;
+        let stream = endpoint.connect(remote, self.config.clone()).await?;
+        Ok(UdtStream { stream, _endpoint: endpoint })
+    }
+
+    /// Closes all connections gracefully: what was written is delivered, and the peers learn of the end.
+    pub(crate) async fn close(&self) {
+        let Bound { v4, v6 } = std::mem::take(&mut *self.lock());
+        for endpoint in [v4, v6].into_iter().flatten() {
+            endpoint.close().await;
+        }
+    }
+
+    fn endpoint_toward(&self, remote: SocketAddr) -> io::Result<Endpoint> {
+        let mut bound = self.lock();
+        let (endpoint, any) = match remote {
+            SocketAddr::V4(_) => (&mut bound.v4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+            SocketAddr::V6(_) => (&mut bound.v6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+        };
+        match endpoint {
+            Some(endpoint) => Ok(endpoint.clone()),
+            None => Ok(endpoint.insert(Endpoint::bind(any, EndpointConfig::default())?).clone()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Bound> {
+        // Nothing inside panics half-way.
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UdtStream {
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+}
+
+impl AsyncRead for UdtStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for UdtStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    /// Slice by slice. hyper would copy heads and bodies together for a stream that cannot do this.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut stream = Pin::new(&mut self.get_mut().stream);
+        let mut written = 0;
+        for buf in bufs.iter().filter(|buf| !buf.is_empty()) {
+            match stream.as_mut().poll_write(cx, buf) {
+                Poll::Ready(Ok(bytes)) => {
+                    written += bytes;
+                    if bytes < buf.len() {
+                        break;
+                    }
+                }
+                // An error comes again with the next write.
+                Poll::Ready(Err(_)) | Poll::Pending if written > 0 => break,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

@@ -26,12 +26,13 @@ impl ArrivalClock {
         self.wall_now = wall_now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX);
     }
 
-    /// When a datagram with this stamp (since the Unix epoch) arrived; now, if it has none or an implausible one.
-    pub(crate) fn arrived(&mut self, stamp: Option<Duration>) -> Instant {
+    /// When a datagram with this stamp (since the Unix epoch) arrived, and whether the stamp says so; now, if it has none
+    /// or an implausible one.
+    pub(crate) fn arrived(&mut self, stamp: Option<Duration>) -> (Instant, bool) {
         let waited = stamp.and_then(|stamp| self.wall_now.checked_sub(stamp)).filter(|waited| *waited <= WAIT_MAX);
         let arrived = self.now.checked_sub(waited.unwrap_or_default()).unwrap_or(self.now);
         self.latest = self.latest.max(arrived);
-        self.latest
+        (self.latest, waited.is_some())
     }
 }
 
@@ -52,7 +53,7 @@ mod tests {
     fn a_stamp_becomes_the_same_time_on_the_other_clock() {
         let (mut clock, now) = clock();
         let waited = Duration::from_micros(345);
-        assert_eq!(clock.arrived(Some(WALL - waited)), now - waited);
+        assert_eq!(clock.arrived(Some(WALL - waited)), (now - waited, true));
     }
 
     #[test]
@@ -60,13 +61,13 @@ mod tests {
         let (mut clock, now) = clock();
         let first = clock.arrived(Some(WALL - Duration::from_micros(10)));
         assert_eq!(clock.arrived(Some(WALL - Duration::from_micros(20))), first);
-        assert_eq!(clock.arrived(Some(WALL + Duration::from_secs(1))), now);
+        assert_eq!(clock.arrived(Some(WALL + Duration::from_secs(1))), (now, false));
     }
 
     #[test]
     fn an_implausible_or_missing_stamp_means_now() {
         let (mut clock, now) = clock();
-        assert_eq!(clock.arrived(Some(WALL - Duration::from_secs(3600))), now);
-        assert_eq!(clock.arrived(None), now);
+        assert_eq!(clock.arrived(Some(WALL - Duration::from_secs(3600))), (now, false));
+        assert_eq!(clock.arrived(None), (now, false));
     }
 }

@@ -70,6 +70,10 @@ impl Driver {
             if self.is_finished() {
                 return;
             }
+            if self.receive_errors >= RECEIVE_ERRORS_MAX {
+                tracing::error!("the UDP socket is broken: all its connections end");
+                return;
+            }
             if is_more_to_receive || is_more_to_send {
                 // Lets other tasks run, and the runtime look for new events.
                 tokio::task::yield_now().await;
@@ -213,14 +217,13 @@ impl Driver {
     /// Whether the endpoint is closing and nothing is left to do. An aborted connection says so once: nobody waits for
     /// the repetitions of its shutdown.
     fn is_finished(&self) -> bool {
-        let is_over = match self.stage {
+        match self.stage {
             Stage::Open => false,
             Stage::Closing => self.shared.table().connections.is_empty(),
             Stage::Aborting | Stage::Ended => {
                 self.outbound.is_blocked() || self.schedule.next().is_none_or(|next| next > Instant::now())
             }
-        };
-        is_over || self.receive_errors >= RECEIVE_ERRORS_MAX
+        }
     }
 
     /// Waits for the first of all causes of work.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use godwit_proto as proto;
 use godwit_proto::{Config, EndpointConfig, EndpointStats, ListenLimits, Path};
+use tracing::Instrument as _;
 
 use crate::connection::Connection;
 use crate::driver::Driver;
@@ -86,7 +87,8 @@ impl Endpoint {
         let budget_bytes = config.receive_budget_bytes;
         let protocol = proto::Endpoint::new(config, rand::random());
         let shared = Arc::new(Shared::new(protocol, socket.local_addr(), socket.counters()));
-        tokio::spawn(Driver::new(Arc::clone(&shared), socket, budget_bytes).run());
+        let span = tracing::info_span!("endpoint", local = %shared.local);
+        tokio::spawn(Driver::new(Arc::clone(&shared), socket, budget_bytes).run().instrument(span));
         Ok(Self { guard: Arc::new(Guard { shared }) })
     }
 

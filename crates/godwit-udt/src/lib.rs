@@ -1,4 +1,49 @@
-//! UDT 4 on tokio: Endpoint, Listener, Stream
+//! UDT 4 on tokio: reliable streams and messages over UDP, wire-compatible with libudt 4.11.
+//!
+//! An [`Endpoint`] is one UDP socket; a [`Listener`] takes connections in, [`Endpoint::connect`] makes them, and all share
+//! the socket. A [`Stream`] is one connection, an [`AsyncRead`](tokio::io::AsyncRead) and
+//! [`AsyncWrite`](tokio::io::AsyncWrite).
+//!
+//! ```
+//! use godwit_udt::{Config, Endpoint, EndpointConfig, ListenLimits};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Endpoint::bind("127.0.0.1:0".parse()?, EndpointConfig::default())?;
+//! let listener = server.listen(Config::default(), ListenLimits::default())?;
+//!
+//! let client = Endpoint::bind("127.0.0.1:0".parse()?, EndpointConfig::default())?;
+//! let mut upstream = client.connect(server.local_addr(), Config::default()).await?;
+//! upstream.write_all(b"hello").await?;
+//! upstream.close().await?; // everything is acknowledged now
+//!
+//! let mut downstream = listener.accept().await?;
+//! let mut received = String::new();
+//! downstream.read_to_string(&mut received).await?;
+//! assert_eq!(received, "hello");
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The protocol itself is `godwit-proto`, a value without I/O. This crate is its driver: one task per socket (`driver.rs`)
+//! that moves whole batches of datagrams between the kernel and the connections, with segmentation offload where the
+//! kernel has it, receive time stamps from the kernel, and alarms finer than tokio's.
+//!
+//! What it takes, and what is bounded: the kernel's buffers ([`SocketConfig`]), unread data of all connections together
+//! ([`EndpointConfig::receive_budget_bytes`](EndpointConfig)), connections and the queue of those not accepted
+//! ([`ListenLimits`]), datagrams of the side channel. A stream that is not read makes its peer wait.
+//!
+//! What this crate does not do:
+//!
+//! * encrypt or authenticate: UDT does neither, so run TLS over the stream;
+//! * half-close: UDT has none (see [`Stream`]);
+//! * let a connection move to another address, or through a NAT that changes its port;
+//! * several sockets on one port: an endpoint has one task on one core (socket ids carry the driver's index, so that
+//!   forwarding between drivers can be added);
+//! * notice an ICMP "port unreachable": connecting to a dead port is a timeout, as with libudt;
+//! * fragment packets beyond the path's MTU on other systems than Linux, where the MSS has to fit the path.
 
 mod arrival_clock;
 mod connection;

@@ -159,13 +159,14 @@ impl Socket {
             let stride = meta.stride.clamp(1, BUFFER_BYTES);
             count(&self.counters.received_datagrams, meta.len.div_ceil(stride) as u64);
             count(&self.counters.received_bytes, meta.len as u64);
+            let (arrived, is_stamped) = self.clock.arrived(meta.timestamp);
             received.push(Received {
                 contents: buffer.freeze(meta.len),
                 stride,
                 from: meta.addr,
                 to: meta.dst_ip,
-                arrived: self.clock.arrived(meta.timestamp),
-                is_stamped: meta.timestamp.is_some(),
+                arrived,
+                is_stamped,
             });
         }
         Ok(filled)

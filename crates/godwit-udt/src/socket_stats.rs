@@ -145,7 +145,7 @@ fn kernel_drops(_inode: u64, _local: SocketAddr) -> Option<u64> {
 }
 
 /// Finds the socket's line by its inode (the tenth word; the thirteenth is `drops`).
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux has this table"))]
+#[cfg_attr(not(any(target_os = "linux", test)), expect(dead_code, reason = "only Linux has this table"))]
 fn drops_in_table(table: &str, inode: u64) -> Option<u64> {
     table.lines().skip(1).find_map(|line| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();

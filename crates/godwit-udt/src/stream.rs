@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ use crate::shared::Shared;
 /// Bytes moved out of the connection at once for [`AsyncRead`], so that small reads do not take the lock each time. They
 /// count as read: the window opens again for them.
 const READ_AHEAD_BYTES: usize = 256 << 10;
+/// Room to ask for where several slices are to be written: a slab takes no more at once.
+const WRITE_WANTED_BYTES: usize = 64 << 10;
 
 /// One UDT connection: a byte stream in both directions ([`AsyncRead`], [`AsyncWrite`], chunks), or messages where the
 /// configuration says so.
@@ -103,26 +105,7 @@ impl Stream {
     /// # Errors
     /// As [`write_chunk`](Self::write_chunk).
     pub fn poll_write_chunk(&mut self, context: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, WriteError>> {
-        let mut written = 0;
-        while written < data.len() {
-            let mut state = self.connection.lock();
-            let checkout = match state.protocol.checkout(data.len() - written) {
-                Poll::Pending if written == 0 => return state.wait_for(Interest::Writing, context),
-                Poll::Pending => break,
-                Poll::Ready(checkout) => checkout,
-            };
-            drop(state);
-            let mut slab = match checkout {
-                Ok(slab) => slab,
-                Err(error) if written == 0 => return Poll::Ready(Err(error)),
-                Err(_) => break,
-            };
-            // The copy happens without the lock: the driver goes on meanwhile.
-            written += slab.fill(&data[written..]);
-            self.connection.lock().protocol.commit(Instant::now(), slab);
-            self.shared.touch(&self.connection);
-        }
-        Poll::Ready(Ok(written))
+        self.poll_write_slices(context, &[IoSlice::new(data)])
     }
 
     /// Takes one message into the send buffer. Waits while there is no room for it.
@@ -221,6 +204,39 @@ impl Stream {
         self.connection.id
     }
 
+    fn poll_write_slices(&mut self, context: &Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, WriteError>> {
+        let mut slices = slices.iter().map(|slice| &slice[..]).filter(|slice| !slice.is_empty()).peekable();
+        let mut rest = slices.next().unwrap_or_default();
+        let mut written = 0;
+        while !rest.is_empty() {
+            let wanted = if slices.peek().is_some() { WRITE_WANTED_BYTES.max(rest.len()) } else { rest.len() };
+            let mut state = self.connection.lock();
+            let checkout = match state.protocol.checkout(wanted) {
+                Poll::Pending if written == 0 => return state.wait_for(Interest::Writing, context),
+                Poll::Pending => break,
+                Poll::Ready(checkout) => checkout,
+            };
+            drop(state);
+            let mut slab = match checkout {
+                Ok(slab) => slab,
+                Err(error) if written == 0 => return Poll::Ready(Err(error)),
+                Err(_) => break,
+            };
+            // The copy happens without the lock: the driver goes on meanwhile.
+            while !rest.is_empty() && slab.room_bytes() > 0 {
+                let taken = slab.fill(rest);
+                written += taken;
+                rest = &rest[taken..];
+                if rest.is_empty() {
+                    rest = slices.next().unwrap_or_default();
+                }
+            }
+            self.connection.lock().protocol.commit(Instant::now(), slab);
+            self.shared.touch(&self.connection);
+        }
+        Poll::Ready(Ok(written))
+    }
+
     /// Waits until there are bytes in `read_ahead`: true, or until the end of the stream: false.
     fn poll_fill(&mut self, context: &Context<'_>, max_bytes: usize) -> Poll<Result<bool, ReadError>> {
         if !self.read_ahead.is_empty() {
@@ -281,6 +297,18 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_chunk(context, data).map_err(io::Error::from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_slices(context, slices).map_err(io::Error::from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {

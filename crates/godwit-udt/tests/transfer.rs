@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use godwit_udt::{Config, MessageOptions, SocketType};
 use support::{V4, V6, content, exchange, in_time, pair};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 
 async fn both_ways(addr: &str) {
     let ([mut client, mut server], _endpoints) = pair(addr, Config::default()).await;
@@ -163,4 +163,32 @@ async fn cancelled_reads_and_writes_lose_nothing() {
         tokio::join!(writer, reader);
     })
     .await;
+}
+
+#[tokio::test]
+async fn many_small_slices_are_written_at_once() {
+    in_time(async {
+        let ([mut client, mut server], _endpoints) = pair(V4, Config::default()).await;
+        let sent = content(6, 100_000);
+        let mut slices: Vec<std::io::IoSlice<'_>> = sent.chunks(999).map(std::io::IoSlice::new).collect();
+        slices.insert(7, std::io::IoSlice::new(b""));
+        assert!(client.is_write_vectored());
+        let written = client.write_vectored(&slices).await.unwrap();
+        assert_eq!(written, sent.len());
+        client.shutdown().await.unwrap();
+        let mut received = Vec::new();
+        server.read_to_end(&mut received).await.unwrap();
+        assert!(received == sent);
+    })
+    .await;
+}
+
+#[test]
+fn streams_and_their_friends_move_between_threads() {
+    const fn moves<T: Send + Sync + Unpin>() {}
+    moves::<godwit_udt::Stream>();
+    moves::<godwit_udt::Listener>();
+    moves::<godwit_udt::Endpoint>();
+    moves::<godwit_udt::SideChannel>();
+    moves::<godwit_udt::ConnectionHandle>();
 }

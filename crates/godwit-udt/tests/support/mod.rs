@@ -1,5 +1,7 @@
 //! What the tests of this crate share: endpoints on loopback, contents that show any mistake, a limit for hangs.
 
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,16 +45,30 @@ pub(crate) async fn pair(addr: &str, config: Config) -> ([Stream; 2], [Endpoint;
 
 /// Bytes that differ everywhere and between seeds.
 pub(crate) fn content(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut content = Vec::with_capacity(bytes + 8);
-    while content.len() < bytes {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        content.extend_from_slice(&state.to_le_bytes());
-    }
-    content.truncate(bytes);
+    let mut content = vec![0; bytes];
+    Bytes::new(seed).fill(&mut content);
     content
+}
+
+/// [`content`] without end, piece by piece.
+pub(crate) struct Bytes {
+    state: u64,
+}
+
+impl Bytes {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1 }
+    }
+
+    /// The next bytes. Pieces of multiples of 8 bytes join to the same as one long one.
+    pub(crate) fn fill(&mut self, piece: &mut [u8]) {
+        for word in piece.chunks_mut(8) {
+            self.state ^= self.state << 13;
+            self.state ^= self.state >> 7;
+            self.state ^= self.state << 17;
+            word.copy_from_slice(&self.state.to_le_bytes()[..word.len()]);
+        }
+    }
 }
 
 /// Writes `sent` and reads as much at the same time; what came must be `expected`.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use godwit_udt::{Config, Endpoint, EndpointConfig, ListenLimits, Stream};
+use godwit_udt::{BindError, Config, ConnectError, Endpoint, EndpointConfig, ListenLimits, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// One connection, and its endpoint: that ends when its last handle goes, with the connections that are left.
@@ -41,7 +41,7 @@ impl UdtListener {
     ///
     /// The kernel's.
     pub(crate) fn bind(address: SocketAddr, config: Config, limits: ListenLimits) -> io::Result<Self> {
-        let endpoint = Endpoint::bind(address, EndpointConfig::default())?;
+        let endpoint = bind(address)?;
         let listener = endpoint.listen(config, limits)?;
         Ok(Self { listener, endpoint })
     }
@@ -77,7 +77,7 @@ impl UdtEndpoints {
     /// No socket, no route, or no answer.
     pub(crate) async fn connect(&self, remote: SocketAddr) -> io::Result<UdtStream> {
         let endpoint = self.endpoint_toward(remote)?;
-        let stream = endpoint.connect(remote, self.config.clone()).await?;
+        let stream = endpoint.connect(remote, self.config.clone()).await.map_err(connect_reason)?;
         Ok(UdtStream { stream, _endpoint: endpoint })
     }
 
@@ -97,7 +97,7 @@ impl UdtEndpoints {
         };
         match endpoint {
             Some(endpoint) => Ok(endpoint.clone()),
-            None => Ok(endpoint.insert(Endpoint::bind(any, EndpointConfig::default())?).clone()),
+            None => Ok(endpoint.insert(bind(any)?).clone()),
         }
     }
 
@@ -159,5 +159,21 @@ impl AsyncWrite for UdtStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<Endpoint> {
+    Endpoint::bind(address, EndpointConfig::default()).map_err(|error| match error {
+        BindError::Bind { source, .. } => source,
+        other => other.into(),
+    })
+}
+
+/// The reason alone: the error that it goes into names the address.
+fn connect_reason(error: ConnectError) -> io::Error {
+    match error {
+        ConnectError::NoRoute { source, .. } => source,
+        ConnectError::Failed { source, .. } => source.into(),
+        other => other.into(),
     }
 }

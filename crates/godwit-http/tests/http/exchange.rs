@@ -1,11 +1,13 @@
 //! Requests and responses between our client and our server, the same over every transport.
 
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::support::{HANG, Running, body_with_trailer, client, get, large_body, loopback, service, text};
 use bytes::Bytes;
-use godwit_http::{Body, ClientConfig, ConnectionHandle, ErrorKind, RequestError, ServerConfig, Transport};
-use godwit_http::{Client, body_error_kind, empty_body, full_body};
+use godwit_http::{BindError, Body, ClientConfig, ConnectionHandle, ErrorKind, ListenUrl, RequestError, Server};
+use godwit_http::{Client, ServerConfig, Transport, body_error_kind, empty_body, full_body};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
@@ -38,6 +40,8 @@ over_each_transport!(
     a_lower_rate_is_kept,
     two_hundred_connections_work_at_once,
     a_closed_client_tells_the_server,
+    both_ip_versions_share_a_port,
+    a_port_in_use_is_named,
 );
 
 async fn requests_get_responses(transport: Transport) {
@@ -58,18 +62,21 @@ async fn requests_get_responses(transport: Transport) {
 async fn a_connection_is_used_again_and_says_so(transport: Transport) {
     let server = Running::start(transport, ServerConfig::default(), service);
     let client = client();
-    let mut seen = Vec::new();
-    for _ in 0..5 {
+    let mut seen = HashMap::new();
+    let start = Instant::now();
+    loop {
         let response = client.request(get(&server.at("/connection"))).await.expect("a response");
         let handle = response.extensions().get::<ConnectionHandle>().expect("every response has it").clone();
         assert_eq!((handle.transport(), handle.peer()), (transport, server.url.address));
         let theirs = text(response).await;
         assert_eq!(theirs.split(' ').nth(1), Some(&*handle.local().to_string()), "both ends name the same connection");
-        seen.push((handle.id(), theirs));
+        if let Some(before) = seen.insert(handle.id(), theirs.clone()) {
+            return assert_eq!(before, theirs, "the server sees the same connection, too");
+        }
         // The pool takes the connection back in a task of its own.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(start.elapsed() < HANG, "never used again: {seen:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(seen.iter().all(|seen_too| *seen_too == seen[0]), "{seen:?}");
 }
 
 async fn connection_counters_see_the_bytes(transport: Transport) {
@@ -258,7 +265,7 @@ async fn shutting_down_aborts_what_does_not_finish(transport: Transport) {
     let client = Client::new(ClientConfig { connect_timeout: Duration::from_secs(1), ..ClientConfig::default() });
     assert!(client.request(get(&uri)).await.is_err(), "the port is closed");
     // The same port can be bound again at once.
-    let again = godwit_http::Server::bind(&[loopback(transport)], ServerConfig::default());
+    let again = Server::bind(&[loopback(transport)], ServerConfig::default());
     assert!(again.is_ok());
 }
 
@@ -323,6 +330,33 @@ async fn a_closed_client_tells_the_server(transport: Transport) {
         }
     };
     timeout(HANG, closed).await.expect("before the idle time is over");
+}
+
+async fn both_ip_versions_share_a_port(transport: Transport) {
+    let v6 = |port| ListenUrl { transport, address: (Ipv6Addr::UNSPECIFIED, port).into() };
+    let v4 = |port| ListenUrl { transport, address: (Ipv4Addr::UNSPECIFIED, port).into() };
+    let Ok(probe) = Server::bind(&[v6(0)], ServerConfig::default()) else {
+        return eprintln!("skipped: no IPv6 here");
+    };
+    let port = probe.local_urls()[0].address.port();
+    // An IPv4 socket of somebody else may have the port; then there is nothing to see.
+    let Ok(both) = Server::bind(&[v4(port)], ServerConfig::default()) else {
+        return eprintln!("skipped: port {port} is taken in IPv4");
+    };
+    let service = async |_| http::Response::new(full_body("hello"));
+    let serving = [probe, both].map(|server| tokio::spawn(server.serve(service, std::future::pending())));
+    for host in ["[::1]", "127.0.0.1", "localhost"] {
+        let uri = format!("{}://{host}:{port}/", transport.scheme());
+        assert_eq!(text(client().request(get(&uri)).await.expect("a response")).await, "hello");
+    }
+    serving.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+async fn a_port_in_use_is_named(transport: Transport) {
+    let server = Running::start(transport, ServerConfig::default(), service);
+    let error = Server::bind(&[server.url], ServerConfig::default()).expect_err("it is taken");
+    assert!(matches!(&error, BindError::Listen { url, .. } if *url == server.url), "{error}");
+    assert!(error.to_string().starts_with(&format!("cannot listen on {}: ", server.url)), "{error}");
 }
 
 fn expecting(uri: &str, size: u64) -> Request<Body> {

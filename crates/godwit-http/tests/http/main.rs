@@ -3,4 +3,5 @@
 mod exchange;
 mod raw_client;
 mod raw_server;
+mod raw_udt_client;
 mod support;

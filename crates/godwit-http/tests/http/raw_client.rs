@@ -1,11 +1,11 @@
 //! Our server under clients that are not ours: bytes typed by hand, misbehaviour, curl.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use godwit_http::{BindError, ConnectionHandle, ListenUrl, Server, ServerConfig, Transport, full_body};
+use godwit_http::{ConnectionHandle, ServerConfig, Transport, full_body};
 use http::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -244,32 +244,6 @@ async fn curl_understands_us() {
         let refused = curl(&["-T", path, "-H", expect, "-w", " %{http_code}", &server.at("/refuse")]).await;
         assert_eq!(refused, "uploads are off here 403", "with {expect}");
     }
-}
-
-#[tokio::test]
-async fn both_ip_versions_share_a_port() {
-    let v6 = |port| ListenUrl { transport: Transport::Tcp, address: (Ipv6Addr::UNSPECIFIED, port).into() };
-    let v4 = |port| ListenUrl { transport: Transport::Tcp, address: (Ipv4Addr::UNSPECIFIED, port).into() };
-    let Ok(probe) = Server::bind(&[v6(0)], ServerConfig::default()) else {
-        return eprintln!("skipped: no IPv6 here");
-    };
-    let port = probe.local_urls()[0].address.port();
-    drop(probe);
-    let server = Server::bind(&[v6(port), v4(port)], ServerConfig::default()).expect("both at once");
-    let serving = tokio::spawn(server.serve(service, std::future::pending()));
-    for host in ["[::1]", "127.0.0.1", "localhost"] {
-        let response = client().request(get(&format!("http://{host}:{port}/hello"))).await.expect("a response");
-        assert_eq!(text(response).await, "hello");
-    }
-    serving.abort();
-}
-
-#[tokio::test]
-async fn a_port_in_use_is_named() {
-    let server = tcp(ServerConfig::default());
-    let error = Server::bind(&[server.url], ServerConfig::default()).expect_err("it is taken");
-    assert!(matches!(&error, BindError::Listen { url, .. } if *url == server.url), "{error}");
-    assert!(error.to_string().starts_with(&format!("cannot listen on {}: ", server.url)), "{error}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::time::Instant;
 use godwit_proto as proto;
 use godwit_proto::{ConnectionError, Event, Path, Stats};
 
+use crate::receive_budget::ReceiveBudget;
 use crate::schedule::Slot;
 use crate::socket::Offload;
 
@@ -24,6 +25,7 @@ pub(crate) struct Connection {
     /// cost one wake-up of the driver.
     touched: AtomicBool,
     last_stats: Arc<OnceLock<Stats>>,
+    budget: Arc<ReceiveBudget>,
     state: Mutex<State>,
 }
 
@@ -36,7 +38,7 @@ pub(crate) struct State {
     /// Whether its path takes segmented sends.
     pub(crate) offload: Offload,
     /// What the receive budget counts for it.
-    pub(crate) budgeted_bytes: usize,
+    budgeted_bytes: usize,
     connected: bool,
     flushed: bool,
     ended: Option<ConnectionError>,
@@ -64,13 +66,19 @@ pub(crate) enum Interest {
 }
 
 impl Connection {
-    pub(crate) fn new(key: proto::ConnectionHandle, path: Path, protocol: proto::Connection) -> Self {
+    pub(crate) fn new(
+        key: proto::ConnectionHandle,
+        path: Path,
+        protocol: proto::Connection,
+        budget: Arc<ReceiveBudget>,
+    ) -> Self {
         Self {
             key,
             id: protocol.id(),
             path,
             touched: AtomicBool::new(false),
             last_stats: Arc::default(),
+            budget,
             state: Mutex::new(State {
                 protocol,
                 slot: None,
@@ -102,6 +110,12 @@ impl Connection {
         self.touched.store(false, Ordering::Release);
     }
 
+    /// Tells the receive budget what the connection holds now: to be called after whatever may have changed that.
+    pub(crate) fn account(&self, state: &mut State) {
+        let held_bytes = state.protocol.pinned_bytes();
+        self.budget.change(std::mem::replace(&mut state.budgeted_bytes, held_bytes), held_bytes);
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         self.lock().protocol.stats(Instant::now())
     }
@@ -115,6 +129,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let stats = self.stats();
+        self.budget.change(self.lock().budgeted_bytes, 0);
         // Nobody else sets it.
         let _ = self.last_stats.set(stats);
     }

@@ -15,7 +15,6 @@ use crate::connection::{Connection, State};
 use crate::inbound::Inbound;
 use crate::outbound::{Flow, Outbound};
 use crate::pacer::Pacer;
-use crate::receive_budget::ReceiveBudget;
 use crate::schedule::Schedule;
 use crate::shared::{Shared, Stage};
 use crate::socket::Socket;
@@ -37,7 +36,6 @@ pub(crate) struct Driver {
     schedule: Schedule<Arc<Connection>>,
     inbound: Inbound,
     outbound: Outbound,
-    budget: ReceiveBudget,
     touched: Vec<Arc<Connection>>,
     receive_errors: u32,
     stage: Stage,
@@ -45,13 +43,12 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Must be called inside a tokio runtime.
-    pub(crate) fn new(shared: Arc<Shared>, socket: Socket, receive_budget_bytes: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, socket: Socket) -> Self {
         Self {
             inbound: Inbound::default(),
             outbound: Outbound::new(socket.counters()),
             pacer: Pacer::new(),
             schedule: Schedule::default(),
-            budget: ReceiveBudget::new(receive_budget_bytes),
             touched: Vec::new(),
             receive_errors: 0,
             stage: Stage::Open,
@@ -111,10 +108,10 @@ impl Driver {
         self.inbound.route(now, &self.shared);
         for (connection, batch) in self.inbound.runs() {
             let mut state = connection.lock();
-            state.protocol.set_receive_limit(self.budget.limit_bytes());
+            state.protocol.set_receive_limit(self.shared.receive_budget.limit_bytes());
             state.protocol.handle_datagrams(now, &batch);
             drop(batch);
-            self.budget.note(&mut state);
+            connection.account(&mut state);
             self.schedule.hasten(&mut state.slot, now, || Arc::clone(&connection));
             let wakeups = state.drain_events();
             drop(state);
@@ -170,7 +167,6 @@ impl Driver {
         let flow = self.outbound.send_from(&mut self.socket, connection, &self.shared.rate_limit, now);
         let mut state = connection.lock();
         let wakeups = state.drain_events();
-        self.budget.note(&mut state);
         let is_over = flow == Flow::Drained && state.protocol.is_drained();
         let next = match flow {
             _ if is_over => None,
@@ -178,9 +174,6 @@ impl Driver {
             Flow::More | Flow::Blocked => Some(now),
         };
         self.schedule.arm(&mut state.slot, next, || Arc::clone(connection));
-        if is_over {
-            self.budget.forget(&mut state);
-        }
         drop(state);
         wakeups.wake();
         if is_over {

@@ -13,6 +13,7 @@ use crate::driver::Driver;
 use crate::error::{BindError, ConnectError, ListenError, SideChannelError};
 use crate::listener::Listener;
 use crate::path_mtu::Route;
+use crate::receive_budget::ReceiveBudget;
 use crate::shared::{AcceptQueue, Shared, Stage};
 use crate::side_channel::SideChannel;
 use crate::socket::{self, Socket};
@@ -84,11 +85,11 @@ impl Endpoint {
         buffers: SocketConfig,
     ) -> Result<Self, BindError> {
         let socket = Socket::new(socket, &buffers).map_err(BindError::Socket)?;
-        let budget_bytes = config.receive_budget_bytes;
+        let budget = ReceiveBudget::new(config.receive_budget_bytes);
         let protocol = proto::Endpoint::new(config, rand::random());
-        let shared = Arc::new(Shared::new(protocol, socket.local_addr(), socket.counters()));
+        let shared = Arc::new(Shared::new(protocol, budget, socket.local_addr(), socket.counters()));
         let span = tracing::info_span!("endpoint", local = %shared.local);
-        tokio::spawn(Driver::new(Arc::clone(&shared), socket, budget_bytes).run().instrument(span));
+        tokio::spawn(Driver::new(Arc::clone(&shared), socket).run().instrument(span));
         Ok(Self { guard: Arc::new(Guard { shared }) })
     }
 
@@ -193,7 +194,7 @@ impl Endpoint {
             return Err(ConnectError::EndpointClosed);
         }
         let (key, protocol) = table.protocol.connect(Instant::now(), path, config)?;
-        let connection = Arc::new(Connection::new(key, path, protocol));
+        let connection = Arc::new(Connection::new(key, path, protocol, Arc::clone(&shared.receive_budget)));
         table.connections.insert(key, Arc::clone(&connection));
         drop(table);
         shared.touch(&connection);

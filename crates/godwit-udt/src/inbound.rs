@@ -98,7 +98,7 @@ impl Inbound {
         let contents = buffer.contents.slice(range);
         match route {
             Recipient::Connection(handle) => self.deliver_to(handle, buffer, contents, table),
-            Recipient::Handshake => self.deliver_handshake(now, buffer, contents, table),
+            Recipient::Handshake => self.deliver_handshake(now, buffer, contents, table, shared),
             Recipient::Closed(handle) => {
                 let mut reply = Vec::new();
                 if table.protocol.closed_answer(handle, &mut reply) {
@@ -121,7 +121,14 @@ impl Inbound {
         self.runs.push((Arc::clone(connection), batch));
     }
 
-    fn deliver_handshake(&mut self, now: Instant, buffer: &Received, datagram: Bytes, table: &mut Table) {
+    fn deliver_handshake(
+        &mut self,
+        now: Instant,
+        buffer: &Received,
+        datagram: Bytes,
+        table: &mut Table,
+        shared: &Shared,
+    ) {
         let path = path_of(buffer);
         let waiting = table.acceptor.as_ref().map_or(0, |acceptor| acceptor.len());
         let mss_bytes = offered_mss(&datagram, path);
@@ -131,7 +138,7 @@ impl Inbound {
             Handshaken::Reply => self.replies.push((path, reply)),
             Handshaken::Existing(handle) => self.deliver_to(handle, buffer, datagram, table),
             Handshaken::Accepted(handle, protocol) => {
-                let connection = Arc::new(Connection::new(handle, path, *protocol));
+                let connection = Arc::new(Connection::new(handle, path, *protocol, Arc::clone(&shared.receive_budget)));
                 table.connections.insert(handle, Arc::clone(&connection));
                 if let Some(acceptor) = &table.acceptor {
                     acceptor.push(Arc::clone(&connection));

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::connection::Connection;
 use crate::rate_limit::RateLimit;
+use crate::receive_budget::ReceiveBudget;
 use crate::side_channel::{SideReceived, SideSends};
 use crate::socket_stats::SocketCounters;
 
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) local: SocketAddr,
     pub(crate) counters: Arc<SocketCounters>,
     pub(crate) rate_limit: RateLimit,
+    pub(crate) receive_budget: Arc<ReceiveBudget>,
     pub(crate) side_sends: SideSends,
     table: Mutex<Table>,
     /// Connections that applications have changed since the driver looked, each at most once.
@@ -57,12 +59,18 @@ pub(crate) struct AcceptQueue {
 }
 
 impl Shared {
-    pub(crate) fn new(protocol: proto::Endpoint, local: SocketAddr, counters: Arc<SocketCounters>) -> Self {
+    pub(crate) fn new(
+        protocol: proto::Endpoint,
+        receive_budget: ReceiveBudget,
+        local: SocketAddr,
+        counters: Arc<SocketCounters>,
+    ) -> Self {
         let table = Table { protocol, connections: BTreeMap::new(), acceptor: None, side_channel: None };
         Self {
             local,
             counters,
             rate_limit: RateLimit::new(Instant::now()),
+            receive_budget: Arc::new(receive_budget),
             side_sends: SideSends::default(),
             table: Mutex::new(table),
             touched: Mutex::default(),

@@ -143,6 +143,7 @@ impl Stream {
                 Poll::Ready(received) => received,
                 Poll::Pending => return state.wait_for(Interest::Reading, context),
             };
+            self.connection.account(&mut state);
             drop(state);
             self.shared.touch(&self.connection);
             Poll::Ready(received)
@@ -247,6 +248,7 @@ impl Stream {
             Poll::Ready(read) => read?,
             Poll::Pending => return state.wait_for(Interest::Reading, context),
         };
+        self.connection.account(&mut state);
         drop(state);
         if read > 0 {
             // The window has opened, which the peer may have to be told.

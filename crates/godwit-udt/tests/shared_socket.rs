@@ -109,7 +109,8 @@ async fn limited(set: impl FnOnce(&godwit_udt::Stream, &godwit_udt::Endpoint)) {
     let begun = Instant::now();
     let mut received = vec![0; sent.len()];
     let (written, read) = tokio::join!(client.write_all(&sent), server.read_exact(&mut received));
-    (written.unwrap(), read.unwrap());
+    written.unwrap();
+    read.unwrap();
     assert!(received == sent);
     let least = Duration::from_millis(450);
     assert!(begun.elapsed() >= least, "too fast: {:?}", begun.elapsed());

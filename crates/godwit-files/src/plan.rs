@@ -1,3 +1,4 @@
 //! Decisions without I/O.
 
+pub(crate) mod ranges;
 pub mod resume;

@@ -1,0 +1,95 @@
+//! A body whose bytes come from blocking calls: one chunk is on its way to the network while the next one is read.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use godwit_http::BoxError;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// Produces the bytes of a body, on a thread that may block.
+pub(crate) trait ChunkSource: Send + Unpin + 'static {
+    /// The next bytes. An error ends the body: the connection is cut, so nobody takes what was sent for the whole.
+    fn next_chunk(&mut self) -> Result<Chunk, BoxError>;
+}
+
+/// Some bytes of a body, perhaps none, and whether more follow.
+#[derive(Debug)]
+pub(crate) enum Chunk {
+    More(Bytes),
+    /// The last bytes, and the trailer section behind them.
+    Last(Bytes, Option<HeaderMap>),
+}
+
+/// The body that a [`ChunkSource`] makes. It holds at most two chunks: the one handed over and the one being read.
+pub(crate) struct BlockingBody<S> {
+    state: State<S>,
+    /// What is left to send, where that is known.
+    remaining_bytes: Option<u64>,
+}
+
+enum State<S> {
+    /// Nothing is read before somebody wants it.
+    Fresh(S),
+    Reading(JoinHandle<(S, Result<Chunk, BoxError>)>),
+    Trailers(HeaderMap),
+    Finished,
+}
+
+impl<S: ChunkSource> BlockingBody<S> {
+    /// Of `length_bytes`, if that is known: then no trailers may follow.
+    pub(crate) fn new(source: S, length_bytes: Option<u64>) -> Self {
+        Self { state: State::Fresh(source), remaining_bytes: length_bytes }
+    }
+}
+
+fn read<S: ChunkSource>(mut source: S) -> State<S> {
+    State::Reading(spawn_blocking(move || {
+        let chunk = source.next_chunk();
+        (source, chunk)
+    }))
+}
+
+impl<S: ChunkSource> Body for BlockingBody<S> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            let (state, bytes) = match std::mem::replace(&mut self.state, State::Finished) {
+                State::Fresh(source) => (read(source), Bytes::new()),
+                State::Reading(mut handle) => match Pin::new(&mut handle).poll(context) {
+                    Poll::Pending => {
+                        self.state = State::Reading(handle);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok((source, Ok(Chunk::More(bytes))))) => (read(source), bytes),
+                    Poll::Ready(Ok((_, Ok(Chunk::Last(bytes, trailers))))) => {
+                        (trailers.map_or(State::Finished, State::Trailers), bytes)
+                    }
+                    Poll::Ready(Ok((_, Err(error)))) => return Poll::Ready(Some(Err(error))),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                },
+                State::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                State::Finished => return Poll::Ready(None),
+            };
+            self.state = state;
+            if !bytes.is_empty() {
+                let sent_bytes = bytes.len() as u64;
+                self.remaining_bytes = self.remaining_bytes.map(|remaining| remaining.saturating_sub(sent_bytes));
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Finished)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.remaining_bytes.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,168 @@
+//! Digests of files, known or being computed: each file is hashed once for everybody who asks at the same time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{AbortHandle, spawn_blocking};
+
+use crate::config::FilesConfig;
+use crate::error::ReadError;
+use crate::hash::{Sha256, Sha256Digest};
+use crate::store::{FileIdentity, ServedFile};
+
+/// Digests remembered: about 10 MB, and more files than are downloaded again before they are forgotten.
+const DIGESTS_MAX: usize = 65_536;
+
+/// The digests of a service. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub(crate) struct DigestCache {
+    known: Arc<Mutex<Known>>,
+    computations: Arc<Mutex<HashMap<FileIdentity, Weak<Computation>>>>,
+    permits: Arc<Semaphore>,
+    settle_time: Duration,
+}
+
+impl DigestCache {
+    pub(crate) fn new(config: &FilesConfig) -> Self {
+        Self {
+            known: Arc::default(),
+            computations: Arc::default(),
+            permits: Arc::new(Semaphore::new(config.concurrent_hashes_max.get())),
+            settle_time: config.settle_time,
+        }
+    }
+
+    /// The digest of a file in this state, if it is known.
+    pub(crate) fn known(&self, identity: &FileIdentity) -> Option<Sha256Digest> {
+        lock(&self.known).digests.get(identity).copied()
+    }
+
+    /// Remembers the digest of bytes read from a file in this state, the first of them at `began`. Forgets it at once if
+    /// the file was not settled then, for another content could bear the same identity.
+    pub(crate) fn remember(&self, identity: FileIdentity, digest: Sha256Digest, began: SystemTime) {
+        if identity.is_settled(began, self.settle_time) {
+            lock(&self.known).insert(identity, digest);
+        }
+    }
+
+    /// The digest of the file: known, or computed once for all who wait for it. At most
+    /// [`FilesConfig::concurrent_hashes_max`] files are read at a time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing for other waiters; with the last one the computation stops within a chunk.
+    pub(crate) async fn compute(&self, file: ServedFile) -> Result<Sha256Digest, Arc<ReadError>> {
+        if let Some(digest) = self.known(file.identity()) {
+            return Ok(digest);
+        }
+        let computation = self.join(file);
+        let mut result = computation.result.clone();
+        let finished = result.wait_for(Option::is_some).await;
+        finished.ok().and_then(|result| result.clone()).unwrap_or_else(|| Err(Arc::new(ReadError::Cancelled)))
+    }
+
+    fn join(&self, file: ServedFile) -> Arc<Computation> {
+        let identity = *file.identity();
+        let mut computations = lock(&self.computations);
+        if let Some(running) = computations.get(&identity).and_then(Weak::upgrade) {
+            return running;
+        }
+        let computation = Arc::new(self.start(file));
+        computations.insert(identity, Arc::downgrade(&computation));
+        computation
+    }
+
+    fn start(&self, file: ServedFile) -> Computation {
+        let (sender, result) = watch::channel(None);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let identity = *file.identity();
+        let (cache, is_cancelled) = (self.clone(), Arc::clone(&cancelled));
+        let task = tokio::spawn(async move {
+            let permit = Arc::clone(&cache.permits).acquire_owned().await.expect("the semaphore is never closed");
+            let hashed = spawn_blocking(move || {
+                // Held by the thread: a cancelled task leaves before its thread does.
+                let _permit = permit;
+                let began = SystemTime::now();
+                let digest = hash(&file, &is_cancelled)?;
+                cache.remember(*file.identity(), digest, began);
+                Ok(digest)
+            });
+            let hashed = hashed.await.unwrap_or(Err(ReadError::Cancelled));
+            sender.send_replace(Some(hashed.map_err(Arc::new)));
+        });
+        Computation {
+            result,
+            cancelled,
+            task: task.abort_handle(),
+            identity,
+            computations: Arc::downgrade(&self.computations),
+        }
+    }
+}
+
+fn hash(file: &ServedFile, cancelled: &AtomicBool) -> Result<Sha256Digest, ReadError> {
+    let size_bytes = file.identity().size_bytes();
+    file.advise_sequential(0, size_bytes);
+    let mut sha256 = Sha256::new();
+    let mut offset = 0;
+    while offset < size_bytes {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(ReadError::Cancelled);
+        }
+        let chunk = file.read_chunk(offset..size_bytes)?;
+        sha256.update(&chunk);
+        offset += chunk.len() as u64;
+    }
+    Ok(sha256.finish())
+}
+
+/// A file being hashed. Everybody who waits for it holds it; the last one to leave stops it.
+struct Computation {
+    result: watch::Receiver<Option<Result<Sha256Digest, Arc<ReadError>>>>,
+    cancelled: Arc<AtomicBool>,
+    task: AbortHandle,
+    identity: FileIdentity,
+    computations: Weak<Mutex<HashMap<FileIdentity, Weak<Self>>>>,
+}
+
+impl Drop for Computation {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        self.task.abort();
+        let Some(computations) = self.computations.upgrade() else { return };
+        let mut computations = lock(&computations);
+        // Somebody may have begun anew between our last holder's leaving and now.
+        if computations.get(&self.identity).is_some_and(|entry| entry.strong_count() == 0) {
+            computations.remove(&self.identity);
+        }
+    }
+}
+
+/// The digests known, and the order in which they were learnt: the oldest is forgotten first.
+#[derive(Default)]
+struct Known {
+    digests: HashMap<FileIdentity, Sha256Digest>,
+    order: VecDeque<FileIdentity>,
+}
+
+impl Known {
+    fn insert(&mut self, identity: FileIdentity, digest: Sha256Digest) {
+        if self.digests.insert(identity, digest).is_some() {
+            return;
+        }
+        self.order.push_back(identity);
+        if self.order.len() > DIGESTS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.digests.remove(&oldest);
+        }
+    }
+}
+
+/// Nothing in here panics between two changes that belong together.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,214 @@
+//! Files and directories below the root, for reading.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use rustix::buffer::spare_capacity;
+use rustix::fs::OFlags;
+
+use super::FileIdentity;
+use crate::error::{OpenError, OpenRootError, ReadError};
+
+/// Bytes read from a file at once: large enough that the hop to a blocking thread costs little beside it (microseconds
+/// against about 100 µs of reading and hashing), small enough that a thousand responses fit in memory.
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The served directory. Every path below it is resolved by the kernel with `openat2(RESOLVE_BENEATH)`, or component by
+/// component where that does not exist, so nothing outside can be reached: not by `..`, not by symlinks. An absolute
+/// symlink is refused even if it points inside. All methods block.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    pub(super) dir: Arc<Dir>,
+}
+
+/// What a path below the root leads to.
+#[derive(Debug)]
+pub(crate) enum Served {
+    File(ServedFile),
+    Directory(ServedDirectory),
+}
+
+impl Root {
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenRootError> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|source| {
+            let path = path.to_owned();
+            match source.kind() {
+                io::ErrorKind::NotFound => OpenRootError::NotFound { path },
+                io::ErrorKind::NotADirectory => OpenRootError::NotADirectory { path },
+                io::ErrorKind::PermissionDenied => OpenRootError::Denied { path },
+                _ => OpenRootError::Io { path, source },
+            }
+        })?;
+        Ok(Self { dir: Arc::new(dir) })
+    }
+
+    /// Opens a file or directory. Symlinks are followed as long as they stay below the root. Opening is non-blocking, so a
+    /// FIFO nobody writes to does not hold us; it is then seen for what it is and closed again.
+    pub(crate) fn look_up(&self, relative: &Path) -> Result<Served, OpenError> {
+        let mut options = OpenOptions::new();
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        options.read(true).custom_flags(flags);
+        let file = self.dir.open_with(relative, &options).map_err(OpenError::from_io)?.into_std();
+        let metadata = file.metadata().map_err(OpenError::from_io)?;
+        if metadata.is_file() {
+            Ok(Served::File(ServedFile { identity: FileIdentity::new(&metadata), file }))
+        } else if metadata.is_dir() {
+            let dir = Dir::from_std_file(file);
+            Ok(Served::Directory(ServedDirectory { dir, root: self.clone(), relative: relative.to_owned() }))
+        } else {
+            Err(OpenError::NotFound)
+        }
+    }
+}
+
+impl OpenError {
+    fn from_io(error: io::Error) -> Self {
+        use rustix::io::Errno;
+        match Errno::from_io_error(&error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => Self::TooManyOpenFiles,
+            Some(Errno::ACCESS | Errno::PERM) => Self::Denied,
+            // NXIO and OPNOTSUPP: a socket or a device without a driver. INVAL: no name of this file system.
+            Some(
+                Errno::NOENT
+                | Errno::NOTDIR
+                | Errno::LOOP
+                | Errno::NAMETOOLONG
+                | Errno::NXIO
+                | Errno::NODEV
+                | Errno::OPNOTSUPP
+                | Errno::INVAL
+                | Errno::XDEV,
+            ) => Self::NotFound,
+            // Without an error number it comes from cap-std: the path leads outside.
+            None if error.kind() == io::ErrorKind::PermissionDenied => Self::NotFound,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// A regular file, open for reading, and the state in which it was found.
+#[derive(Debug)]
+pub(crate) struct ServedFile {
+    file: File,
+    identity: FileIdentity,
+}
+
+impl ServedFile {
+    pub(crate) fn identity(&self) -> &FileIdentity {
+        &self.identity
+    }
+
+    /// Tells the kernel that these bytes will be read in order, so that it reads further ahead.
+    pub(crate) fn advise_sequential(&self, offset: u64, length_bytes: u64) {
+        #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+        // Advice only: without it reading is slower, not wrong.
+        let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(length_bytes), rustix::fs::Advice::Sequential);
+        #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+        let _ = (offset, NonZeroU64::new(length_bytes));
+    }
+
+    /// Reads the first bytes of `range`, at most [`CHUNK_BYTES`], then makes sure that the file is still in the state in
+    /// which it was opened: whoever gets bytes from here gets them from one state of the file.
+    pub(crate) fn read_chunk(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
+        let length = usize::try_from(range.end - range.start).map_or(CHUNK_BYTES, |length| length.min(CHUNK_BYTES));
+        let mut buffer = Vec::with_capacity(length);
+        while buffer.len() < length {
+            let position = range.start + buffer.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), position) {
+                Ok(0) => return Err(ReadError::Truncated { expected_bytes: range.start + length as u64 }),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(ReadError::Io(error.into())),
+            }
+        }
+        // The allocation may be larger than asked for.
+        buffer.truncate(length);
+        if FileIdentity::new(&self.file.metadata()?) != self.identity {
+            return Err(ReadError::Changed);
+        }
+        Ok(Bytes::from(buffer))
+    }
+}
+
+/// A directory, open for listing.
+#[derive(Debug)]
+pub(crate) struct ServedDirectory {
+    dir: Dir,
+    root: Root,
+    relative: PathBuf,
+}
+
+impl ServedDirectory {
+    /// Starts a listing, in the order of the file system.
+    pub(crate) fn entries(self) -> Result<Entries, OpenError> {
+        let entries = self.dir.entries().map_err(OpenError::from_io)?;
+        Ok(Entries { entries, root: self.root, relative: self.relative })
+    }
+}
+
+/// What a listing says about a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DirectoryEntry {
+    /// As bytes: it need not be UTF-8.
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: EntryKind,
+    pub(crate) modified: SystemTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryKind {
+    Directory,
+    File { size_bytes: u64 },
+}
+
+/// The entries of a directory that GET would serve: no special files, no symlinks that lead nowhere or outside, no
+/// unfinished uploads.
+pub(crate) struct Entries {
+    entries: cap_std::fs::ReadDir,
+    root: Root,
+    relative: PathBuf,
+}
+
+impl Iterator for Entries {
+    type Item = io::Result<DirectoryEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.entries.next()?.map(|entry| self.describe(&entry)) {
+                Ok(Some(entry)) => return Some(Ok(entry)),
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Entries {
+    /// `None` for what is not served, or vanished meanwhile.
+    fn describe(&self, entry: &cap_std::fs::DirEntry) -> Option<DirectoryEntry> {
+        let name: OsString = entry.file_name();
+        let mut metadata = entry.metadata().ok()?;
+        if metadata.is_symlink() {
+            // From the root, not from this directory: a link may lead up as long as it stays below the root.
+            metadata = self.root.dir.metadata(self.relative.join(&name)).ok()?;
+        }
+        let kind = if metadata.is_dir() {
+            EntryKind::Directory
+        } else if metadata.is_file() {
+            EntryKind::File { size_bytes: metadata.len() }
+        } else {
+            return None;
+        };
+        let modified = metadata.modified().ok()?.into_std();
+        Some(DirectoryEntry { name: name.into_vec(), kind, modified })
+    }
+}

@@ -493,6 +493,19 @@ impl Connection {
     }
 }
 
+#[cfg(test)]
+impl Connection {
+    /// Panics where an invariant does not hold that must hold after each drain.
+    pub(crate) fn check(&self) {
+        if let Some(halves) = &self.halves
+            && self.closing.may_send_data()
+        {
+            halves.sender.check();
+            halves.receiver.check();
+        }
+    }
+}
+
 /// What this side says of itself; the request type is the opening's business.
 fn own_handshake(birth: &Birth) -> Handshake {
     let mss_bytes = birth.config.mss_or_default();

@@ -151,6 +151,11 @@ impl ReceiveBuffer {
         Some(message)
     }
 
+    /// Whether messages are received rather than a stream.
+    pub(super) fn holds_messages(&self) -> bool {
+        matches!(self.kind, Kind::Messages(_))
+    }
+
     /// Whether the application would get something.
     pub(super) fn is_readable(&self) -> bool {
         match &self.kind {

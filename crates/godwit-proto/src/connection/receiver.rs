@@ -4,6 +4,9 @@
 //! repeated, irregular packets are acknowledged at once, and while the buffer is full the acknowledgement of the last
 //! packet is withheld, because only an advancing ACK wakes a libudt sender that waits for window.
 
+#[cfg(test)]
+mod checks;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -40,6 +43,8 @@ struct BatchSummary {
     first: Option<Seq>,
     last: Seq,
     has_irregular: bool,
+    /// Something came that the peer was told had arrived.
+    has_duplicate: bool,
 }
 
 /// See the module.
@@ -67,7 +72,8 @@ pub(super) struct Receiver {
     light_acks: u32,
     repeats: u32,
     is_withholding: bool,
-    wants_window_update: bool,
+    /// An ACK is due that says nothing new but the window, or what the peer seems not to have heard.
+    owes_ack: bool,
     last_ack: Option<Instant>,
     /// When an ACK last carried the rates.
     last_rates: Option<Instant>,
@@ -100,7 +106,7 @@ impl Receiver {
             light_acks: 0,
             repeats: 0,
             is_withholding: false,
-            wants_window_update: false,
+            owes_ack: false,
             last_ack: None,
             last_rates: None,
             last_nak: None,
@@ -129,6 +135,7 @@ impl Receiver {
         self.count_in_batch(header.seq, length);
         let next = self.buffer.next();
         let index = next as i64 + i64::from(self.seq_of(next).offset_to(header.seq));
+        self.summary.has_duplicate |= index < self.acked as i64;
         let Ok(index) = u64::try_from(index) else {
             self.stats.duplicate_packets += 1;
             return;
@@ -164,6 +171,9 @@ impl Receiver {
             last: summary.last,
         });
         self.schedule_ack(now, summary.has_irregular);
+        if summary.has_duplicate {
+            self.acknowledge_again(now);
+        }
         self.schedule_nak(now, rtt);
     }
 
@@ -182,11 +192,17 @@ impl Receiver {
             (next as i64 + i64::from(base.offset_to(first)), next as i64 + i64::from(base.offset_to(last)));
         // Ranges are limited to the window: libudt would walk all of them (specification section 10.2).
         let within = last_index < (next + u64::from(self.window_packets)) as i64;
-        if last_index < first_index || last_index < next as i64 || !within {
+        // And a stream has no messages: libudt would leave a hole in it.
+        if last_index < first_index || !within || !self.buffer.holds_messages() {
             self.stats.invalid_entries += 1;
             return;
         }
+        if last_index < next as i64 {
+            return self.acknowledge_again(now);
+        }
         let first_index = u64::try_from(first_index).unwrap_or(0).max(next);
+        // What lies between was lost, like before any other packet.
+        self.note_gap(now, first_index);
         self.buffer.drop_message(message, first_index, last_index as u64);
         self.missing.remove_range(self.seq_of(first_index), last);
         self.highest = self.highest.max(last_index as u64 + 1);
@@ -200,7 +216,7 @@ impl Receiver {
         let (rtt, ack_seq) = self.acks.acknowledge(number, now)?;
         let confirmed = self.acked as i64 + i64::from(self.seq_of(self.acked).offset_to(ack_seq));
         self.confirmed = self.confirmed.max(u64::try_from(confirmed).unwrap_or(0));
-        if self.confirmed == self.buffer.next() && self.packets_since_ack == 0 && !self.wants_window_update {
+        if self.confirmed == self.buffer.next() && self.packets_since_ack == 0 && !self.owes_ack {
             self.ack_at = None;
         }
         Some(rtt)
@@ -340,6 +356,13 @@ impl Receiver {
         }
     }
 
+    /// The peer sends what was acknowledged, so it has not heard of that, whatever its ACK2 said.
+    fn acknowledge_again(&mut self, now: Instant) {
+        let due = self.last_ack.map_or(now, |last| last + ACK_INTERVAL);
+        self.owes_ack = true;
+        self.ack_at = Some(self.ack_at.map_or(due, |at| at.min(due)));
+    }
+
     fn schedule_nak(&mut self, now: Instant, rtt: &RttEstimator) {
         let merge = self.last_nak.map_or(now, |last| last + NAK_MERGE);
         self.nak_at = self.missing.next_due(nak_interval(rtt)).map(|due| due.max(merge));
@@ -357,7 +380,7 @@ impl Receiver {
         let was_small = self.advertised_packets < self.window_packets / 4;
         let opens = self.is_withholding && available > WINDOW_PACKETS_MIN.max(self.window_packets / 16);
         if opens || (was_small && available >= self.advertised_packets.saturating_mul(2).max(16)) {
-            self.wants_window_update = true;
+            self.owes_ack = true;
             self.ack_at = Some(now);
         }
     }
@@ -366,7 +389,7 @@ impl Receiver {
     fn full_ack(&mut self, now: Instant, rtt: &RttEstimator) -> Option<FullAck<'static>> {
         let position = self.position();
         self.is_withholding = position < self.buffer.next();
-        let is_news = position > self.acked || std::mem::take(&mut self.wants_window_update);
+        let is_news = std::mem::take(&mut self.owes_ack) || position > self.acked;
         let repeat_after = (rtt.exp_base() * (1 << self.repeats.min(4))).clamp(ACK_INTERVAL, REPEAT_MAX);
         if !is_news {
             let is_due = self.last_ack.is_none_or(|last| now >= last + repeat_after.min(WITHHELD_REPEAT));

@@ -4,6 +4,9 @@
 //! about 1.5 RTT, silence is probed with the first and the newest packet in flight, and retransmissions ignore the
 //! window, though not the pace.
 
+#[cfg(test)]
+mod checks;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -209,6 +212,8 @@ impl Sender {
             return Acked::Old;
         }
         self.acked = index;
+        // The window may have shrunk since those packets left.
+        self.window_end = self.window_end.max(index);
         Acked::Progress
     }
 

@@ -203,6 +203,7 @@ impl SendBuffer {
     /// Moves up to `count` new packets out, from packet `first` on: a run within one slab, headers written.
     /// Seals that slab. `None` if there is no such packet.
     pub(super) fn take_run(&mut self, first: u64, count: usize, stamp: u32, numbering: Numbering) -> Option<SlabRun> {
+        self.shorten_tail(first);
         let entry = self.find(first)?;
         entry.sealed = true;
         let mut slab = entry.slab.take()?;
@@ -279,6 +280,25 @@ impl SendBuffer {
         }
         // An idle connection keeps no memory.
         self.spare = Vec::new();
+    }
+
+    /// If the stream ends for now with a full packet, in the slab of packet `index` whose turn it is to be numbered, then
+    /// the last byte moves into a packet of its own.
+    fn shorten_tail(&mut self, index: u64) {
+        if !self.short_tail || self.payload_bytes < 2 {
+            return;
+        }
+        let Some(Entry { first, sealed: false, slab: Some(slab), framing, .. }) = self.entries.back_mut() else {
+            return;
+        };
+        if *first > index || !slab.filled.is_multiple_of(slab.payload()) {
+            return;
+        }
+        let (last_byte, framing) = (slab.take_last_byte(), *framing);
+        let message = self.next_message();
+        let mut tail = self.new_slab(1, Framing { message, ..framing });
+        tail.fill(&[last_byte]);
+        self.push(tail, false);
     }
 
     fn next_message(&mut self) -> MsgNumber {
@@ -396,6 +416,12 @@ impl Slab {
             rest = after;
         }
         taken
+    }
+
+    fn take_last_byte(&mut self) -> u8 {
+        self.filled -= 1;
+        let (slot, offset) = (self.filled / self.payload(), self.filled % self.payload());
+        self.bytes[slot * self.stride + HEADER_BYTES + offset]
     }
 
     /// Where the datagrams of `count` slots from `slot` on are; at least one of them, and all filled.

@@ -1,6 +1,10 @@
 //! Tests of whole connections under a virtual clock.
 
+mod malformed_input;
 mod network;
+mod pitfalls;
+mod pitfalls_later;
+mod puppet;
 mod streams;
 
 use std::time::Instant;

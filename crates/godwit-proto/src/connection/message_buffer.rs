@@ -79,15 +79,17 @@ impl MessageBuffer {
         self.ready.pop_front()
     }
 
-    /// Takes in packet `index`; false if it was here already. The caller bounds how far `index` may lie ahead.
-    pub(super) fn insert(&mut self, index: u64, segment: Segment) -> bool {
-        let Some(offset) = index.checked_sub(self.tail) else { return false };
-        let offset = offset as usize;
+    /// Whether packet `index` is here, or was, or won't come.
+    pub(super) fn contains(&self, index: u64) -> bool {
+        let Some(offset) = index.checked_sub(self.tail) else { return true };
+        self.ring.get(offset as usize).is_some_and(|slot| !matches!(slot, Slot::Missing))
+    }
+
+    /// Takes in packet `index`, which is not [contained](Self::contains). The caller bounds how far it may lie ahead.
+    pub(super) fn insert(&mut self, index: u64, segment: Segment) {
+        let offset = (index - self.tail) as usize;
         if self.ring.len() <= offset {
             self.ring.resize(offset + 1, Slot::Missing);
-        }
-        if !matches!(self.ring[offset], Slot::Missing) {
-            return false;
         }
         let partial = self.partial.entry(segment.message.value()).or_default();
         partial.packets += 1;
@@ -103,7 +105,6 @@ impl MessageBuffer {
             self.deliver(whole);
         }
         self.advance();
-        true
     }
 
     /// Marks the packets `first ..= last` of `message` that are missing or present as never to be delivered. The caller
@@ -210,10 +211,10 @@ mod tests {
 
     use super::*;
 
-    fn insert(buffer: &mut MessageBuffer, index: u64, message: u32, position: MessagePosition, in_order: bool) -> bool {
+    fn insert(buffer: &mut MessageBuffer, index: u64, message: u32, position: MessagePosition, in_order: bool) {
         let payload = Bytes::from(vec![message as u8]);
         let message = MsgNumber::new(message);
-        buffer.insert(index, Segment { payload, charge_bytes: 10, position, in_order, message })
+        buffer.insert(index, Segment { payload, charge_bytes: 10, position, in_order, message });
     }
 
     fn pop(buffer: &mut MessageBuffer) -> Option<Vec<u8>> {
@@ -236,7 +237,7 @@ mod tests {
         let mut buffer = MessageBuffer::default();
         insert(&mut buffer, 2, 1, Last, true);
         insert(&mut buffer, 0, 1, First, true);
-        assert!(!insert(&mut buffer, 0, 1, First, true));
+        assert!(buffer.contains(0) && !buffer.contains(1));
         assert_eq!(pop(&mut buffer), None);
         insert(&mut buffer, 1, 1, Middle, true);
         assert_eq!(pop(&mut buffer), Some(vec![1, 1, 1]));

@@ -104,16 +104,17 @@ impl ReceiveBuffer {
         if index >= self.oldest() + u64::from(self.window_packets) {
             return Inserted::NoRoom;
         }
+        // Before the question of room: what is here is not missing.
+        if self.contains(index) {
+            return Inserted::Duplicate;
+        }
         let charge = segment.charge_bytes;
         if self.pinned_bytes + charge > self.limit_bytes && !self.makes_exception_for(index) {
             return Inserted::NoRoom;
         }
-        let is_new = match &mut self.kind {
+        match &mut self.kind {
             Kind::Stream(stream) => stream.insert(index, segment),
             Kind::Messages(messages) => messages.insert(index, segment),
-        };
-        if !is_new {
-            return Inserted::Duplicate;
         }
         self.pinned_bytes += charge;
         self.collect_freed();
@@ -185,6 +186,14 @@ impl ReceiveBuffer {
         self.limit_bytes = limit_bytes;
     }
 
+    /// Whether packet `index` is here, or was.
+    fn contains(&self, index: u64) -> bool {
+        match &self.kind {
+            Kind::Stream(stream) => stream.contains(index),
+            Kind::Messages(messages) => messages.contains(index),
+        }
+    }
+
     /// Index of the oldest packet that takes up room in the ring, or is missing there.
     fn oldest(&self) -> u64 {
         match &self.kind {
@@ -225,24 +234,23 @@ struct StreamBuffer {
 }
 
 impl StreamBuffer {
-    fn insert(&mut self, index: u64, segment: Segment) -> bool {
-        let Some(offset) = index.checked_sub(self.next) else { return false };
+    fn contains(&self, index: u64) -> bool {
+        let Some(offset) = index.checked_sub(self.next) else { return true };
+        self.ring.get(offset as usize).is_some_and(Option::is_some)
+    }
+
+    fn insert(&mut self, index: u64, segment: Segment) {
+        let offset = (index - self.next) as usize;
         let entry = (segment.payload, segment.charge_bytes);
         if offset == 0 {
             self.ready.push_back(entry);
-            self.advance();
-            return true;
+            return self.advance();
         }
-        let offset = offset as usize;
         if self.ring.len() <= offset {
             self.ring.resize(offset + 1, None);
         }
-        if self.ring[offset].is_some() {
-            return false;
-        }
         self.gapped_bytes += entry.1;
         self.ring[offset] = Some(entry);
-        true
     }
 
     /// Packet `next` is in; so may be those behind it.

@@ -242,8 +242,13 @@ impl Connection {
         scratch.clear();
         let (segment_bytes, contents) = if self.poll_control(now, scratch) {
             (None, Contents::Scratch)
+        } else if let Some(data) = self.poll_data(now, max_segments.max(1), scratch) {
+            data
+        } else if self.poll_control(now, scratch) {
+            // What should have been sent had expired, and the peer is to know.
+            (None, Contents::Scratch)
         } else {
-            self.poll_data(now, max_segments.max(1), scratch)?
+            return None;
         };
         self.last_sent = now;
         let (length, stride) = match &contents {

@@ -293,7 +293,8 @@ impl Sender {
             None => self.poll_new(now, allowed, room, stamp).map(Outgoing::Run),
         };
         self.pacer.set_dry(outgoing.is_none());
-        if outgoing.is_some() && self.probe_at.is_none() {
+        // Also for packets that were given up unsent: the drop request may get lost.
+        if self.probe_at.is_none() {
             self.arm_probe(now, rtt);
         }
         outgoing

@@ -1,6 +1,7 @@
 //! Tests of whole connections under a virtual clock.
 
 mod malformed_input;
+mod messages;
 mod network;
 mod pitfalls;
 mod pitfalls_later;

@@ -22,6 +22,8 @@ const FAR: Duration = Duration::from_secs(100_000);
 
 /// Says of a datagram, given its sending node, whether it is dropped.
 pub(crate) type Filter = Box<dyn FnMut(usize, &[u8]) -> bool>;
+/// May change a datagram, given its sending node.
+pub(crate) type Tamper = Box<dyn FnMut(usize, &mut Vec<u8>)>;
 
 /// What the path does to datagrams; seeded, so every run is the same.
 pub(crate) struct Faults {
@@ -33,6 +35,8 @@ pub(crate) struct Faults {
     pub(crate) late_by: Duration,
     /// Drops the datagrams that it says yes to: the sending node and the bytes.
     pub(crate) filter: Filter,
+    /// Changes datagrams, before all the other faults.
+    pub(crate) tamper: Tamper,
 }
 
 impl Default for Faults {
@@ -44,6 +48,7 @@ impl Default for Faults {
             late: 0.0,
             late_by: Duration::from_millis(3),
             filter: Box::new(|_, _| false),
+            tamper: Box::new(|_, _| {}),
         }
     }
 }
@@ -280,6 +285,7 @@ impl Network {
         while let Some(event) = connection.poll_event() {
             events.push((handle, event));
         }
+        connection.check();
         let (is_drained, peer_id) = (connection.is_drained(), connection.peer_id());
         if is_drained {
             self.nodes[node].endpoint.remove(now, handle, peer_id);
@@ -288,8 +294,9 @@ impl Network {
         out.into_iter().for_each(|datagram| self.send(node, datagram));
     }
 
-    pub(crate) fn send(&mut self, from: usize, datagram: Vec<u8>) {
+    pub(crate) fn send(&mut self, from: usize, mut datagram: Vec<u8>) {
         self.datagrams += 1;
+        (self.faults.tamper)(from, &mut datagram);
         if (self.faults.filter)(from, &datagram) || self.rng.random_bool(self.faults.loss) {
             return;
         }

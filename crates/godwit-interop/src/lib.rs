@@ -19,6 +19,7 @@
 //! `libudt0`, where it is installed. Write a test once and run it against both with [`against_each_library!`].
 
 mod content;
+mod cpu_time;
 mod error;
 mod event;
 mod library;
@@ -30,6 +31,7 @@ pub mod raw;
 mod report;
 
 pub use content::{Content, Fingerprint, FingerprintHash, MessageFingerprint};
+pub use cpu_time::CpuTime;
 pub use error::PeerError;
 pub use event::Event;
 pub use library::Library;

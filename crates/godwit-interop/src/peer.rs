@@ -152,6 +152,7 @@ impl Drop for CppPeer {
 #[derive(Debug, Clone)]
 #[must_use = "no process runs before `spawn`"]
 pub struct CppPeerBuilder {
+    program: Option<PathBuf>,
     arguments: Vec<OsString>,
     has_address: bool,
     hang_limit: Duration,
@@ -159,8 +160,21 @@ pub struct CppPeerBuilder {
 
 impl CppPeerBuilder {
     fn new(library: Library, role: &str) -> Self {
-        let builder = Self { arguments: vec![role.into()], has_address: false, hang_limit: HANG_LIMIT };
+        let arguments = vec![role.into()];
+        let builder = Self { program: None, arguments, has_address: false, hang_limit: HANG_LIMIT };
         builder.option("--library", library)
+    }
+
+    /// Starts this program instead of `cpp-peer`. It must take the same arguments and print the same events: so another
+    /// implementation can be measured in the same way.
+    pub fn program(mut self, path: PathBuf) -> Self {
+        self.program = Some(path);
+        self
+    }
+
+    /// An option that only the other [`program`](Self::program) knows.
+    pub fn extra_option(self, name: &str, value: impl ToString) -> Self {
+        self.option(name, value)
     }
 
     /// Accepts one connection at this address; port 0 is any.
@@ -250,6 +264,16 @@ impl CppPeerBuilder {
         self.flag("--sendfile")
     }
 
+    /// Stops sending after this time.
+    pub fn stop_after(self, time: Duration) -> Self {
+        self.option("--seconds", time.as_secs_f64())
+    }
+
+    /// Sends one block again and again, and counts what is received without looking at it: for measurements.
+    pub fn unchecked(self) -> Self {
+        self.flag("--unchecked")
+    }
+
     /// Connects without blocking.
     pub fn non_blocking(self) -> Self {
         self.flag("--non-blocking")
@@ -277,7 +301,7 @@ impl CppPeerBuilder {
     /// The binary cannot be started.
     pub fn spawn(self) -> Result<CppPeer, PeerError> {
         let this = if self.has_address { self } else { self.listen((Ipv4Addr::LOCALHOST, 0).into()) };
-        let path = program();
+        let path = this.program.unwrap_or_else(program);
         let mut command = Command::new(&path);
         command.args(&this.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|source| PeerError::Start { path, source })?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Event, Fingerprint, MessageFingerprint, PeerError, PerfMon, content::parse_digest};
+use crate::{CpuTime, Event, Fingerprint, MessageFingerprint, PeerError, PerfMon, content::parse_digest};
 
 /// What a peer received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,14 @@ impl Report {
     /// It did not come to the end.
     pub fn close_took(&self) -> Result<Duration, PeerError> {
         self.event("closed")?.value("elapsed_us").map(Duration::from_micros)
+    }
+
+    /// The CPU time of the process up to the end of the transfer.
+    ///
+    /// # Errors
+    /// It did not come to the end, or the system does not tell.
+    pub fn cpu_time(&self) -> Result<CpuTime, PeerError> {
+        CpuTime::parse(self.event("cpu")?)
     }
 
     /// The performance counters when all was acknowledged, or after its last read if the other end had closed by then; ask

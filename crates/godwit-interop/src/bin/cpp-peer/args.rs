@@ -52,6 +52,12 @@ pub(crate) struct Arguments {
     /// Bytes to send.
     #[arg(long, default_value_t = 0)]
     bytes: u64,
+    /// Stop sending after this time, even in the middle of the content.
+    #[arg(long)]
+    pub(crate) seconds: Option<f64>,
+    /// Send one block of the content again and again, and count what is received without looking at it: for measurements.
+    #[arg(long, conflicts_with_all = ["message_bytes", "sendfile"])]
+    pub(crate) unchecked: bool,
     /// Bytes to receive; without it, until the connection is over.
     #[arg(long)]
     pub(crate) expect: Option<u64>,

@@ -1,8 +1,8 @@
 //! One end of a connection by the C++ libudt: it does what its arguments say and prints one line per event.
 //!
 //! Events: `bound address=`, `connected peer=`, `sent bytes=`, `received bytes= sha256= messages= xor_sha256= elapsed_us=
-//! end=eof|limit`, `broken after_us=`, `stats …`, `closed elapsed_us=`, `error call= code=`. Standard input is held open by
-//! whoever wants the connection held.
+//! end=eof|limit`, `broken after_us=`, `stats …`, `cpu user_us= system_us=`, `closed elapsed_us=`, `error call= code=`. Standard
+//! input is held open by whoever wants the connection held.
 
 mod args;
 mod ffi;

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use godwit_interop::CpuTime;
+
 use crate::{
     args::{Arguments, SocketOptions},
     ffi::{Socket, SocketOption, SocketType, State, Udt, UdtError},
@@ -30,6 +32,9 @@ pub(crate) fn run(udt: &Udt, arguments: &Arguments) -> Result<(), UdtError> {
     }
     if let Some(perf) = socket.perf_mon().ok().or(last_perf).filter(|_| arguments.perfmon) {
         println!("stats {perf}");
+    }
+    if let Some(cpu_time) = CpuTime::of_this_process() {
+        println!("cpu {cpu_time}");
     }
     let closing = Instant::now();
     socket.close()?;

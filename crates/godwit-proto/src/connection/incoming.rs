@@ -31,7 +31,8 @@ impl Connection {
         match &packet.control {
             Control::Ack(ack) => self.on_ack(now, ack),
             Control::LightAck { ack_seq } => {
-                halves.sender.on_light_ack(*ack_seq);
+                let acked = halves.sender.on_light_ack(now, *ack_seq, &self.rtt);
+                self.events.is_writable |= acked == Acked::Progress;
             }
             Control::Nak(report) => halves.sender.on_nak(now, report, &self.rtt),
             Control::Ack2 { number } => {

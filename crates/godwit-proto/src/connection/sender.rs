@@ -89,6 +89,14 @@ struct Flight {
     transmissions: u8,
 }
 
+/// What ACKs have covered since the controller was last told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unreported {
+    packets: u32,
+    /// From the sending of the newest of them to its ACK, unless it was sent more than once.
+    rtt: Option<Duration>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Sender {
@@ -99,12 +107,12 @@ pub(super) struct Sender {
     numbering: Numbering,
     /// Packets from `una` to `next`.
     flights: VecDeque<Flight>,
-    /// Index of the first packet that no full ACK has covered.
+    /// Index of the first packet that no ACK has covered.
     una: u64,
     /// Index of the next new packet.
     next: u64,
-    /// Highest index acknowledged by a full or light ACK.
-    acked: u64,
+    /// What the controller has not been told of yet.
+    unreported: Unreported,
     /// Index after the last packet that the peer has room for.
     window_end: u64,
     lost: LossList,
@@ -142,7 +150,7 @@ impl Sender {
             flights: VecDeque::new(),
             una: 0,
             next: 0,
-            acked: 0,
+            unreported: Unreported::default(),
             window_end: u64::from(setup.peer_window_packets),
             lost: LossList::new(),
             drop_requests: VecDeque::new(),
@@ -178,43 +186,25 @@ impl Sender {
     /// A full ACK.
     pub(super) fn on_ack(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator) -> Acked {
         let Some(index) = self.valid_ack(report.ack_seq) else { return Acked::Invalid };
-        if index >= self.acked {
-            self.acked = index;
+        if index >= self.una {
             // A window of 0 could never be seen to open again: one packet is always allowed.
             self.window_end = index + u64::from(report.available_packets.max(1));
         }
-        if index <= self.una {
+        self.release_before(now, index, rtt);
+        let unreported = std::mem::take(&mut self.unreported);
+        if unreported.packets == 0 {
             return Acked::Old;
         }
-        let newest = self.flights.get((index - self.una - 1) as usize).copied();
-        let newly_delivered = (index - self.una) as u32;
-        for flight in self.flights.drain(..newly_delivered as usize) {
-            self.sampler.on_delivered(&flight.record, now);
-            // Acknowledged sooner than a retransmission could have been: the original had arrived.
-            if flight.transmissions > 1 && now - flight.sent < rtt.srtt() / 2 {
-                self.stats.spurious_retransmissions_packets += 1;
-            }
-        }
-        self.una = index;
-        self.lost.remove_before(self.seq_of(index));
-        self.buffer.release_before(index);
         self.stats.acks_received_packets += 1;
-        self.probes = 0;
-        self.feed_back(now, report, rtt, newest, newly_delivered);
-        self.arm_probe(now, rtt);
+        self.feed_back(now, report, rtt, unreported);
         Acked::Progress
     }
 
-    /// A light ACK: it moves the window, but releases nothing (specification section 3.3).
-    pub(super) fn on_light_ack(&mut self, ack_seq: Seq) -> Acked {
+    /// A light ACK. It says nothing of the peer's window and not enough for the controller; but what it covers has arrived, so
+    /// it is released, where libudt waits for the full ACK: at 10 Gbit/s 12 MB fewer stay in the send buffer.
+    pub(super) fn on_light_ack(&mut self, now: Instant, ack_seq: Seq, rtt: &RttEstimator) -> Acked {
         let Some(index) = self.valid_ack(ack_seq) else { return Acked::Invalid };
-        if index <= self.acked {
-            return Acked::Old;
-        }
-        self.acked = index;
-        // The window may have shrunk since those packets left.
-        self.window_end = self.window_end.max(index);
-        Acked::Progress
+        if self.release_before(now, index, rtt) { Acked::Progress } else { Acked::Old }
     }
 
     /// A NAK. Entries outside of what is in flight are counted and ignored (deviation 1).
@@ -310,7 +300,7 @@ impl Sender {
         [self.pace_at(), self.probe_at, self.controller.next_timer()].into_iter().flatten().min()
     }
 
-    /// Whether everything committed has been covered by a full ACK.
+    /// Whether everything committed has been covered by an ACK.
     pub(super) fn is_flushed(&self) -> bool {
         self.una == self.buffer.end()
     }
@@ -327,18 +317,18 @@ impl Sender {
 
     /// Packets sent and not acknowledged.
     pub(super) fn in_flight_packets(&self) -> u32 {
-        (self.next - self.acked) as u32
+        (self.next - self.una) as u32
     }
 
     /// Bytes that the window holds now, for the growth of the send buffer.
     pub(super) fn window_bytes(&self) -> usize {
-        let window = u64::from(self.controller.window_packets()).min(self.window_end - self.acked);
+        let window = u64::from(self.controller.window_packets()).min(self.window_end - self.una);
         (window.min(u64::from(self.in_flight_packets()).max(16) * 2) as usize) * (self.payload_bytes + HEADER_BYTES)
     }
 
     /// The window that the peer advertised, less what has been acknowledged since, in packets.
     pub(super) fn flow_window_packets(&self) -> u32 {
-        (self.window_end - self.acked) as u32
+        (self.window_end - self.una) as u32
     }
 
     /// The controller, for the stats.
@@ -378,19 +368,44 @@ impl Sender {
         Some(u64::try_from(index).unwrap_or(0))
     }
 
-    fn feed_back(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator, newest: Option<Flight>, newly: u32) {
+    /// Everything before `index` has arrived; false if that was known.
+    fn release_before(&mut self, now: Instant, index: u64, rtt: &RttEstimator) -> bool {
+        if index <= self.una {
+            return false;
+        }
+        let delivered = (index - self.una) as usize;
+        let newest = self.flights[delivered - 1];
+        for flight in self.flights.drain(..delivered) {
+            self.sampler.on_delivered(&flight.record, now);
+            // Acknowledged sooner than a retransmission could have been: the original had arrived.
+            if flight.transmissions > 1 && now - flight.sent < rtt.srtt() / 2 {
+                self.stats.spurious_retransmissions_packets += 1;
+            }
+        }
+        self.unreported.packets += delivered as u32;
+        self.unreported.rtt = (newest.transmissions == 1).then(|| now - newest.sent);
+        self.una = index;
+        // The window may have shrunk since those packets left.
+        self.window_end = self.window_end.max(index);
+        self.lost.remove_before(self.seq_of(index));
+        self.buffer.release_before(index);
+        self.probes = 0;
+        self.arm_probe(now, rtt);
+        true
+    }
+
+    fn feed_back(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator, unreported: Unreported) {
         let sample = self.sampler.sample();
-        let once = newest.filter(|flight| flight.transmissions == 1);
         self.controller.on_feedback(&Feedback {
             now,
             acked_to: self.una,
-            newly_delivered: newly,
+            newly_delivered: unreported.packets,
             delivered_total: self.una,
             interval: sample.map_or(Duration::ZERO, |sample| sample.interval),
             sample_delivered: sample.map_or(0, |sample| sample.delivered),
             sample_app_limited: sample.is_some_and(|sample| sample.app_limited),
             // The ACK may have waited for its 10 ms timer.
-            rtt: once.map(|flight| RttSample { rtt: now - flight.sent, exact: false }),
+            rtt: unreported.rtt.map(|rtt| RttSample { rtt, exact: false }),
             srtt: rtt.srtt(),
             receiver: ReceiverReport {
                 arrival_speed_packets_per_s: report.rates.map(|rates| rates.arrival_speed_packets_per_s),
@@ -435,7 +450,7 @@ impl Sender {
 
     /// New packets that the windows allow and the buffer has.
     fn new_allowed(&self) -> u64 {
-        let window = self.window_end.min(self.acked + u64::from(self.controller.window_packets()));
+        let window = self.window_end.min(self.una + u64::from(self.controller.window_packets()));
         window.min(self.buffer.end()).saturating_sub(self.next)
     }
 

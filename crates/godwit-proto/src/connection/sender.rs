@@ -118,6 +118,8 @@ pub(super) struct Sender {
     lost: LossList,
     drop_requests: VecDeque<DropRequest>,
     pacer: Pacer,
+    /// Whether the last new packet was the first of a pair, so that the next one is to follow at once.
+    owes_pair: bool,
     /// Probes since the last progress.
     probes: u32,
     probe_at: Option<Instant>,
@@ -155,6 +157,7 @@ impl Sender {
             lost: LossList::new(),
             drop_requests: VecDeque::new(),
             pacer: Pacer::new(now),
+            owes_pair: false,
             probes: 0,
             probe_at: None,
             mss_bytes: setup.mss_bytes,
@@ -274,7 +277,10 @@ impl Sender {
         scratch: &mut Vec<u8>,
     ) -> Option<Outgoing> {
         let room = Room { segments: room.segments.min(SEGMENTS_MAX), ..room };
-        let allowed = self.pacer.allowance(now, self.interval()).min(room.segments);
+        // The second packet of a pair follows at once, whatever the pace, and in a send of its own: a receiver with offload
+        // would see one arrival time for both.
+        let owed = usize::from(std::mem::take(&mut self.owes_pair));
+        let allowed = self.pacer.allowance(now, self.interval()).clamp(owed, room.segments);
         if allowed == 0 {
             return None;
         }
@@ -539,10 +545,6 @@ impl Sender {
         }
         if self.buffer.packet_bytes(self.next).is_some_and(|size| size > room.datagram_bytes) {
             count = 1;
-        } else if self.seq_of(self.next + count - 1).value().is_multiple_of(PAIR_EVERY) {
-            // Packet pairs go back to back, at any pace: a libudt receiver takes the time between the two for what the
-            // link can do, and the rate grows by what is left of that.
-            count = (count + 1).min(room.segments as u64).min(self.new_allowed());
         }
         let run = self.buffer.take_run(self.next, count as usize, stamp, self.numbering)?;
         let packets = run.packets();
@@ -555,6 +557,7 @@ impl Sender {
             self.next += 1;
             self.controller.on_sent(&Sent { tag, now, bytes, app_limited, retransmission: false, in_flight_packets });
         }
+        self.owes_pair = self.seq_of(self.next - 1).value().is_multiple_of(PAIR_EVERY);
         self.count_sent(packets as u64, run.bytes().len() - packets * HEADER_BYTES);
         self.pacer.charge(now, packets, self.interval());
         Some(run)

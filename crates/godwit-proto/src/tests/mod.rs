@@ -3,7 +3,6 @@
 mod malformed_input;
 mod messages;
 mod network;
-mod pace;
 mod pitfalls;
 mod pitfalls_later;
 mod puppet;

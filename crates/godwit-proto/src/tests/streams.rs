@@ -1,11 +1,13 @@
 //! Streams from end to end: content, loss, windows, and how they end.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::network::{Faults, Network, is_control, noise};
 use crate::error::ConnectionError;
-use crate::packet::Control;
+use crate::packet::{Control, Packet};
 use crate::{Config, Connection, Event};
 
 fn config() -> Config {
@@ -192,4 +194,29 @@ fn a_path_that_turns_out_smaller_gets_smaller_packets() {
     let data = noise(100_000);
     let received = network.transfer(&data, (0, client), (1, server)).expect("a clean end");
     assert!(received == data);
+}
+
+/// Specification section 3.2: receivers estimate the capacity of the link from packets that leave back to back.
+#[test]
+fn packet_pairs_ignore_the_pace() {
+    let sent = Rc::new(RefCell::new(Vec::new()));
+    let recorder = Rc::clone(&sent);
+    let filter = move |from: usize, datagram: &[u8]| {
+        if let (0, Ok(Packet::Data(data))) = (from, Packet::decode(datagram)) {
+            recorder.borrow_mut().push(data.header.seq.value());
+        }
+        false
+    };
+    let client = Config::builder().initial_seq(Some(0)).max_rate_bits_per_s(Some(1_200_000)).build().expect("valid");
+    let mut network = Network::new(16, Faults { filter: Box::new(filter), ..Faults::default() });
+    let (client, _) = network.establish(client, config());
+    assert!(network.with(0, client, |connection, now| connection.write(now, &noise(90_000))).is_ready());
+    for _ in 0..60 {
+        let before = sent.borrow().len();
+        network.run_for(Duration::from_millis(10));
+        let together = sent.borrow()[before..].to_vec();
+        assert!(together.len() <= 1 || (together.len() == 2 && together[0] % 16 == 0), "{together:?}");
+        assert!(!together.last().is_some_and(|last| last % 16 == 0), "a pair was torn apart: {together:?}");
+    }
+    assert!(sent.borrow().len() > 40);
 }

@@ -22,7 +22,6 @@ pub mod progress;
 mod range;
 mod routes;
 pub mod store;
-mod upload;
 mod url_path;
 
 pub use config::FilesConfig;

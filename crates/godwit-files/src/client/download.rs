@@ -23,8 +23,9 @@ pub struct DownloadOptions {
     pub require_digest: bool,
     /// How often to go on after network errors.
     pub retry: RetryPolicy,
-    /// How long the server may send nothing before that counts as a network error. Default 60 s.
-    pub stall_timeout: Duration,
+    /// How long the head of an answer may take. How long its content may pause is the client's
+    /// [`stall_timeout`](godwit_http::ClientConfig::stall_timeout). Default 60 s.
+    pub response_timeout: Duration,
     /// How long the server may take to compute a SHA-256 that it does not know. Default 15 min, a terabyte or so.
     pub digest_timeout: Duration,
 }
@@ -35,7 +36,7 @@ impl Default for DownloadOptions {
             force: false,
             require_digest: false,
             retry: RetryPolicy::default(),
-            stall_timeout: Duration::from_secs(60),
+            response_timeout: Duration::from_secs(60),
             digest_timeout: Duration::from_secs(15 * 60),
         }
     }

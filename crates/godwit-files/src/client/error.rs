@@ -37,9 +37,9 @@ pub enum DownloadError {
         /// Bytes of the whole file.
         length: u64,
     },
-    /// Nothing came for too long.
-    #[error("the server has sent nothing for {0:?}; what arrived is kept, run the same command again to go on")]
-    Stalled(Duration),
+    /// No answer came in time.
+    #[error("the server has not answered within {0:?}; what arrived is kept, run the same command again to go on")]
+    NoAnswer(Duration),
     /// The server said no.
     #[error("{0}")]
     Refused(Refusal),
@@ -156,7 +156,7 @@ impl DownloadError {
             Self::Name(_) => Fault::Usage,
             Self::Request(error) => error.kind().into(),
             Self::Body(error) => body_error_kind(error).into(),
-            Self::Short { .. } | Self::Stalled(_) => Fault::Network,
+            Self::Short { .. } | Self::NoAnswer(_) => Fault::Network,
             Self::TooLong { .. } | Self::DigestMismatch { .. } | Self::DigestMissing { .. } => Fault::Integrity,
             Self::Local(_) | Self::Refused(_) | Self::Answer(_) => Fault::Other,
         }

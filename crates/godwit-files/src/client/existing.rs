@@ -65,13 +65,13 @@ pub(super) async fn describe(
     options: &DownloadOptions,
 ) -> Result<Description, DownloadError> {
     let mut headers = HeaderMap::new();
-    let mut limit = options.stall_timeout;
+    let mut limit = options.response_timeout;
     if want_digest {
         headers.insert(WANT_REPR_DIGEST, WANT_SHA_256);
         limit = options.digest_timeout;
     }
     let answered = tokio::time::timeout(limit, client.request(request(Method::HEAD, url, headers))).await;
-    let response = answered.map_err(|_| DownloadError::Stalled(limit))??;
+    let response = answered.map_err(|_| DownloadError::NoAnswer(limit))??;
     let Ok(Answer::Whole { length }) = answer(response.status(), response.headers(), 0) else {
         return Err(DownloadError::Refused(Refusal::read(response).await));
     };

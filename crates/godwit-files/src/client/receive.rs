@@ -1,7 +1,5 @@
 //! The bytes of one answer, from the network to the disk: one task reads, one thread hashes and writes.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use godwit_http::Body;
 use http::HeaderMap;
@@ -34,13 +32,12 @@ pub(super) async fn receive(
     part: Part,
     body: Body,
     length: Option<u64>,
-    stall_timeout: Duration,
     observer: &dyn Observer,
 ) -> (Part, Result<Ending, DownloadError>) {
     let (chunks, queue) = mpsc::channel(QUEUE_CHUNKS);
     let position = part.length();
     let writer = blocking(move |_| write(part, queue));
-    let reader = read(body, position, length, stall_timeout, chunks, observer);
+    let reader = read(body, position, length, chunks, observer);
     let ((part, written), read) = tokio::join!(writer, reader);
     match written {
         Ok(()) => (part, read),
@@ -66,17 +63,13 @@ async fn read(
     mut body: Body,
     mut position: u64,
     length: Option<u64>,
-    stall_timeout: Duration,
     chunks: mpsc::Sender<Bytes>,
     observer: &dyn Observer,
 ) -> Result<Ending, DownloadError> {
     let mut trailers = None;
     loop {
-        let frame = tokio::time::timeout(stall_timeout, body.frame()).await;
-        let frame = match frame.map_err(|_| DownloadError::Stalled(stall_timeout))? {
-            None => return Ok(Ending::End(trailers)),
-            Some(frame) => frame.map_err(DownloadError::Body)?,
-        };
+        let Some(frame) = body.frame().await else { return Ok(Ending::End(trailers)) };
+        let frame = frame.map_err(DownloadError::Body)?;
         match frame.into_data() {
             Ok(chunk) => {
                 position += chunk.len() as u64;

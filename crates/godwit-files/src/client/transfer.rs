@@ -164,7 +164,7 @@ impl<'a> Transfer<'a> {
         let from = self.part().length();
         self.observer.on(Event::Started { from, total: length });
         let part = self.part.take().expect("the part is here between requests");
-        let (part, ending) = receive(part, body, length, self.options.stall_timeout, &*self.observer).await;
+        let (part, ending) = receive(part, body, length, &*self.observer).await;
         let arrived = part.length();
         self.part = Some(part);
         self.received += arrived - from;
@@ -215,9 +215,9 @@ impl<'a> Transfer<'a> {
     }
 
     async fn send(&mut self, request: Request<Body>) -> Result<Response<Body>, DownloadError> {
-        let limit = self.options.stall_timeout;
+        let limit = self.options.response_timeout;
         let answered = tokio::time::timeout(limit, self.client.request(request)).await;
-        let response = answered.map_err(|_| DownloadError::Stalled(limit))??;
+        let response = answered.map_err(|_| DownloadError::NoAnswer(limit))??;
         self.answered = true;
         Ok(response)
     }

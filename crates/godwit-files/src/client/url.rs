@@ -58,6 +58,15 @@ impl RemoteUrl {
         &self.0
     }
 
+    /// What carries the bytes.
+    ///
+    /// # Panics
+    ///
+    /// Never: only URLs with a known scheme parse.
+    pub fn transport(&self) -> Transport {
+        self.0.scheme_str().and_then(Transport::from_scheme).expect("only known schemes parse")
+    }
+
     /// Whether the path ends in `/`, so that a file name can be appended.
     pub fn is_directory(&self) -> bool {
         self.0.path().ends_with('/')

@@ -6,5 +6,3 @@ mod fixture;
 mod listing;
 mod ranges;
 mod reading;
-mod refused_uploads;
-mod uploads;

@@ -31,6 +31,8 @@ pub struct Part {
     meta: Option<PartMeta>,
     /// Covers the first `length` bytes; `None` as long as what an earlier run left has not been read.
     sha256: Option<Sha256>,
+    /// Whether `NAME.part` has got another name.
+    renamed: bool,
 }
 
 impl Part {
@@ -49,7 +51,7 @@ impl Part {
             return Err(LocalError::Foreign { part: path });
         }
         let sha256 = (length == 0).then(Sha256::new);
-        Ok(Self { target: target.to_owned(), file, length, meta, sha256 })
+        Ok(Self { target: target.to_owned(), file, length, meta, sha256, renamed: false })
     }
 
     /// Reads what an earlier run left, so that the digest covers it. Stops with `None` when `cancelled` says so.
@@ -113,9 +115,10 @@ impl Part {
     /// # Errors
     ///
     /// When the file cannot be renamed.
-    pub fn quarantine(self) -> Result<PathBuf, LocalError> {
+    pub fn quarantine(mut self) -> Result<PathBuf, LocalError> {
         let bad = with_suffix(&self.target, ".part.bad");
         fs::rename(self.path(), &bad).map_err(|source| LocalError::io(Action::Rename, &bad, source))?;
+        self.renamed = true;
         self.forget_meta()?;
         sync_directory_of(&bad)?;
         Ok(bad)
@@ -127,12 +130,13 @@ impl Part {
     /// # Errors
     ///
     /// [`LocalError::Exists`] if a file of that name appeared meanwhile; `NAME.part` then stays.
-    pub fn finish(self, replace: bool) -> Result<(), LocalError> {
+    pub fn finish(mut self, replace: bool) -> Result<(), LocalError> {
         if let Some(validator) = self.meta.as_ref().and_then(|meta| meta.validator.clone()) {
             remember_finished(&self.file, &validator);
         }
         self.sync()?;
         rename(&self.path(), &self.target, replace)?;
+        self.renamed = true;
         self.forget_meta()?;
         sync_directory_of(&self.target)
     }
@@ -176,6 +180,16 @@ impl Part {
 
     fn error(&self, action: Action, source: io::Error) -> LocalError {
         LocalError::io(action, &self.path(), source)
+    }
+}
+
+impl Drop for Part {
+    /// Leaves no empty file behind. Nobody else can have begun to write it: the lock goes only with the file.
+    fn drop(&mut self) {
+        if self.length == 0 && !self.renamed {
+            let removed = self.forget_meta().map(|()| fs::remove_file(self.path()));
+            tracing::debug!(?removed, "nothing has arrived: no part is kept");
+        }
     }
 }
 
@@ -297,6 +311,18 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_part_is_not_left_behind_and_an_empty_file_is_kept() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let target = directory.path().join("name");
+        let mut part = Part::open(&target, false).expect("fresh");
+        part.begin(meta()).expect("begin");
+        drop(part);
+        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 0);
+        Part::open(&target, false).expect("fresh").finish(false).expect("an empty file is a file");
+        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
     fn a_second_writer_is_refused() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let target = directory.path().join("name");
@@ -310,11 +336,12 @@ mod tests {
         let target = directory.path().join("name");
         let mut part = Part::open(&target, false).expect("fresh");
         part.begin(meta()).expect("begin");
+        part.append(b"late").expect("append");
         fs::write(&target, "somebody was faster").expect("written");
         assert!(matches!(part.finish(false), Err(LocalError::Exists { .. })));
         assert_eq!(fs::read(&target).expect("still there"), b"somebody was faster");
         Part::open(&target, false).expect("kept").finish(true).expect("replaced");
-        assert_eq!(fs::read(&target).expect("replaced"), b"");
+        assert_eq!(fs::read(&target).expect("replaced"), b"late");
     }
 
     #[test]

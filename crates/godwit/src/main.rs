@@ -1,1 +1,53 @@
-fn main() {}
+//! Moves files far: HTTP over UDT and over TCP.
+//!
+//! The only place that reads arguments and the environment, prints, and ends the process.
+
+mod cli;
+mod commands;
+mod config;
+mod error;
+mod exit_code;
+mod logging;
+mod progress;
+mod signals;
+
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::error::CommandError;
+use crate::exit_code::ExitCode;
+use crate::signals::Signals;
+
+/// How long work on the disk that nobody waits for any more may take to store what had arrived.
+const STORE_TIME_MAX: Duration = Duration::from_secs(5);
+
+fn main() -> std::process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` arrive here too, and go to stdout with success.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success }.into();
+        }
+    };
+    logging::start(cli.quiet, cli.verbose);
+    match run(cli) {
+        Ok(()) => ExitCode::Success.into(),
+        Err(error) => {
+            error.report();
+            ExitCode::of(&error).into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
+    let result = runtime.block_on(async {
+        let signals = Signals::install().map_err(CommandError::Runtime)?;
+        commands::run(cli, signals).await
+    });
+    runtime.shutdown_timeout(STORE_TIME_MAX);
+    result
+}

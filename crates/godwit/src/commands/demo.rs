@@ -1,0 +1,261 @@
+//! `godwit demo`: the main job on one machine: a download over a path that loses packets, beside one over a clean one.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use godwit_files::client::{DownloadError, DownloadOptions, Fault, Outcome, RemoteUrl, download};
+use godwit_files::hash::{Sha256, Sha256Digest};
+use godwit_files::{FileService, FilesConfig, OpenRootError};
+use godwit_http::{BindError, Client, ClientConfig, ConnectionHandle, ListenUrl, Server, ServerConfig, Transport};
+use godwit_relay::{LinkConfig, Relay, StartError};
+use godwit_udt::Stats;
+use indicatif::HumanBytes;
+use thiserror::Error;
+
+use super::FAREWELL_TIME_MAX;
+use crate::error::CommandError;
+use crate::progress;
+
+/// The whole demo, whatever happens.
+const TIME_MAX: Duration = Duration::from_secs(28);
+/// Each way: a round trip takes twice as long.
+const DELAY: Duration = Duration::from_millis(50);
+/// Each way.
+const LOSS: f64 = 0.01;
+const RATE_BITS_PER_S: u64 = 200_000_000;
+/// The same packets are lost in every run, as far as their order is the same.
+const SEED: u64 = 1;
+
+const BIG_NAME: &str = "noise.bin";
+const BIG_BYTES: usize = 8 << 20;
+const SMALL_FILES: [(&str, &str); 3] = [
+    ("README.txt", "A sample tree, made by `godwit demo`.\n"),
+    ("numbers.csv", "n,square\n1,1\n2,4\n3,9\n"),
+    ("empty", ""),
+];
+
+/// Why the demo did not end well.
+#[derive(Debug, Error)]
+pub(crate) enum DemoError {
+    #[error("cannot make the sample tree: {0}")]
+    Sample(io::Error),
+    #[error(transparent)]
+    OpenRoot(#[from] OpenRootError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("cannot make the lossy path: {0}")]
+    Path(#[from] StartError),
+    #[error("{name}: {error}")]
+    Download { name: &'static str, error: Box<DownloadError> },
+    #[error("{name} arrived with SHA-256 {actual}, and {expected} was served")]
+    Differs { name: &'static str, expected: Sha256Digest, actual: Sha256Digest },
+    #[error("{name} arrived without being verified")]
+    NotVerified { name: &'static str },
+    #[error("the demo did not end within {0:?}: this machine is too slow for it, or too busy")]
+    TooLong(Duration),
+}
+
+impl DemoError {
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Self::Download { error, .. } => error.fault(),
+            Self::Differs { .. } | Self::NotVerified { .. } => Fault::Integrity,
+            Self::Sample(_) | Self::OpenRoot(_) | Self::Bind(_) | Self::Path(_) | Self::TooLong(_) => Fault::Other,
+        }
+    }
+}
+
+/// Shows everything on stdout but the progress, which is on stderr; with `quiet` the table alone.
+pub(crate) async fn run(quiet: bool) -> Result<(), CommandError> {
+    let limited = tokio::time::timeout(TIME_MAX, demonstrate(quiet)).await;
+    limited.unwrap_or(Err(DemoError::TooLong(TIME_MAX))).map_err(CommandError::Demo)
+}
+
+async fn demonstrate(quiet: bool) -> Result<(), DemoError> {
+    let say = |text: fmt::Arguments<'_>| {
+        if !quiet {
+            println!("{text}");
+        }
+    };
+    let sample = Sample::make().map_err(DemoError::Sample)?;
+    let served = Served::start(sample.served.path())?;
+    say(format_args!(
+        "serving {} of noise and {} small files over UDT at {}",
+        HumanBytes(BIG_BYTES as u64),
+        SMALL_FILES.len(),
+        served.url
+    ));
+    let link = LinkConfig { delay: DELAY, rate_bits_per_s: Some(RATE_BITS_PER_S), loss: LOSS, ..LinkConfig::default() };
+    let relay = Relay::start(served.url.address, link, link, SEED)?;
+    say(format_args!(
+        "a path of {} ms RTT, {} % loss each way and {} Mbit/s begins at {}",
+        2 * DELAY.as_millis(),
+        LOSS * 100.0,
+        RATE_BITS_PER_S / 1_000_000,
+        relay.addr()
+    ));
+    let lossy = sample.download(&served, "over the path", relay.addr(), quiet).await?;
+    let clean = sample.download(&served, "clean loopback", served.url.address, quiet).await?;
+    print!("{}", Table([&lossy, &clean]));
+    say(format_args!("all files arrived whole: SHA-256 of {BIG_NAME} is {}", sample.big_sha256));
+    if let Err(drops) = relay.stats().check() {
+        println!("the path lost more than it should, this machine is busy: {drops}");
+    }
+    Ok(())
+}
+
+/// What is served, and where it is downloaded to; both vanish with it.
+struct Sample {
+    served: tempfile::TempDir,
+    downloads: tempfile::TempDir,
+    big_sha256: Sha256Digest,
+}
+
+impl Sample {
+    fn make() -> io::Result<Self> {
+        let served = tempfile::tempdir()?;
+        let noise = noise(BIG_BYTES);
+        std::fs::write(served.path().join(BIG_NAME), &noise)?;
+        for (name, content) in SMALL_FILES {
+            std::fs::write(served.path().join(name), content)?;
+        }
+        Ok(Self { served, downloads: tempfile::tempdir()?, big_sha256: sha256(&noise) })
+    }
+
+    /// Downloads everything from `address` with a client of its own, so over a connection of its own.
+    async fn download(
+        &self,
+        served: &Served,
+        what: &'static str,
+        address: SocketAddr,
+        quiet: bool,
+    ) -> Result<Row, DemoError> {
+        let client = Client::new(ClientConfig::default());
+        let started = Instant::now();
+        self.fetch(&client, address, BIG_NAME, self.big_sha256, quiet).await?;
+        let time = started.elapsed();
+        let stats = served.stats_of_last_request();
+        for (name, content) in SMALL_FILES {
+            self.fetch(&client, address, name, sha256(content.as_bytes()), quiet).await?;
+        }
+        let _ = tokio::time::timeout(FAREWELL_TIME_MAX, client.close()).await;
+        Ok(Row { what, time, stats })
+    }
+
+    async fn fetch(
+        &self,
+        client: &Client,
+        address: SocketAddr,
+        name: &'static str,
+        expected: Sha256Digest,
+        quiet: bool,
+    ) -> Result<(), DemoError> {
+        let url: RemoteUrl = format!("udt://{address}/{name}").parse().expect("an address and a plain name make a URL");
+        let target = self.downloads.path().join(name);
+        let options = DownloadOptions { force: true, require_digest: true, ..DownloadOptions::default() };
+        let observer = progress::observer(Path::new(name), quiet || name != BIG_NAME);
+        let downloaded = download(client, &url, &target, &options, observer).await;
+        let downloaded = downloaded.map_err(|error| DemoError::Download { name, error: Box::new(error) })?;
+        if downloaded.outcome != Outcome::Verified {
+            return Err(DemoError::NotVerified { name });
+        }
+        // What was verified on the way is compared with what is on the disk now, and with what was served.
+        let actual = sha256(&std::fs::read(&target).map_err(DemoError::Sample)?);
+        if actual != expected {
+            return Err(DemoError::Differs { name, expected, actual });
+        }
+        Ok(())
+    }
+}
+
+/// The server, as long as it is not dropped.
+struct Served {
+    url: ListenUrl,
+    last: Arc<Mutex<Option<ConnectionHandle>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Served {
+    fn start(root: &Path) -> Result<Self, DemoError> {
+        let service = FileService::new(root, FilesConfig::default())?;
+        let anywhere = ListenUrl { transport: Transport::Udt, address: (Ipv4Addr::LOCALHOST, 0).into() };
+        let server = Server::bind(&[anywhere], ServerConfig::default())?;
+        let url = server.local_urls()[0];
+        let last = Arc::<Mutex<Option<ConnectionHandle>>>::default();
+        let seen = Arc::clone(&last);
+        let answer = move |request: http::Request<godwit_http::Body>| {
+            *lock(&seen) = request.extensions().get().cloned();
+            let service = service.clone();
+            async move { service.handle(request).await }
+        };
+        let task = tokio::spawn(server.serve(answer, std::future::pending()));
+        Ok(Self { url, last, task })
+    }
+
+    /// What the sending side counts; its connection has just carried the last request.
+    fn stats_of_last_request(&self) -> Stats {
+        lock(&self.last).as_ref().and_then(|connection| connection.stats().udt).unwrap_or_default()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One download of the big file.
+struct Row {
+    what: &'static str,
+    time: Duration,
+    stats: Stats,
+}
+
+struct Table<'a>([&'a Row; 2]);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:16}{:>9}{:>15}{:>22}{:>12}  controller", "", "time", "rate", "retransmitted", "RTT")?;
+        for row in self.0 {
+            let rate = BIG_BYTES as f64 * 8.0 / row.time.as_secs_f64() / 1e6;
+            let sender = row.stats.sender;
+            let share = 100.0 * sender.retransmitted_packets as f64 / sender.sent_packets.max(1) as f64;
+            let retransmitted = format!("{} of {} ({share:.1} %)", sender.retransmitted_packets, sender.sent_packets);
+            let rtt = row.stats.rtt.as_secs_f64() * 1e3;
+            let controller = format!("{:?}", row.stats.controller).to_lowercase();
+            let time = row.time.as_secs_f64();
+            writeln!(
+                f,
+                "{:16}{time:>7.2} s{rate:>8.1} Mbit/s{retransmitted:>22}{rtt:>9.1} ms  {controller}",
+                row.what
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that do not compress and are the same in every run: xorshift64 (Marsaglia, "Xorshift RNGs", 2003).
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.flatten().take(length).collect()
+}
+
+fn sha256(bytes: &[u8]) -> Sha256Digest {
+    let mut sha256 = Sha256::new();
+    sha256.update(bytes);
+    sha256.finish()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,12 @@
+//! The real binary against servers that are ours, foreign, broken or lying.
+
+mod arguments;
+mod cat;
+mod demo;
+mod disk;
+mod foreign;
+mod interrupted;
+mod lying_server;
+mod resume;
+mod round_trip;
+mod support;

@@ -166,3 +166,113 @@ impl Known {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::num::NonZeroUsize;
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::{Root, Served};
+
+    /// Far too long to be hashed within a test; sparse, so it takes no space.
+    const ENDLESS_BYTES: u64 = 1 << 40;
+    /// Long beyond what any machine needs: only a test that hangs gets here.
+    const HANG_LIMIT: Duration = Duration::from_secs(60);
+
+    fn cache(concurrent_hashes_max: usize) -> DigestCache {
+        let concurrent_hashes_max = NonZeroUsize::new(concurrent_hashes_max).unwrap();
+        DigestCache::new(&FilesConfig { concurrent_hashes_max, settle_time: Duration::ZERO, ..FilesConfig::default() })
+    }
+
+    fn open(directory: &TempDir, name: &str) -> ServedFile {
+        match Root::open(directory.path()).unwrap().look_up(Path::new(name)).unwrap() {
+            Served::File(file) => file,
+            Served::Directory(_) => panic!("{name} is a directory"),
+        }
+    }
+
+    fn endless(directory: &TempDir, name: &str) -> ServedFile {
+        File::create(directory.path().join(name)).unwrap().set_len(ENDLESS_BYTES).unwrap();
+        open(directory, name)
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        let wait = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(HANG_LIMIT, wait).await.expect("the condition never came true");
+    }
+
+    fn waiters(cache: &DigestCache) -> Vec<usize> {
+        lock(&cache.computations).values().map(Weak::strong_count).collect()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_hashed_once_for_all_and_stops_with_the_last_who_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = cache(2);
+        endless(&directory, "f");
+        let ask = || {
+            let (cache, file) = (cache.clone(), open(&directory, "f"));
+            tokio::spawn(async move { cache.compute(file).await })
+        };
+        let askers = [ask(), ask(), ask()];
+        until(|| waiters(&cache) == [3] && cache.permits.available_permits() == 1).await;
+        let [first, second, last] = askers;
+        first.abort();
+        second.abort();
+        until(|| waiters(&cache) == [1]).await;
+        assert_eq!(cache.permits.available_permits(), 1, "still running for the last one");
+        last.abort();
+        until(|| waiters(&cache).is_empty() && cache.permits.available_permits() == 2).await;
+    }
+
+    #[tokio::test]
+    async fn no_more_files_are_hashed_at_a_time_than_allowed() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("small"), "hello").unwrap();
+        let cache = cache(1);
+        let ask = |file| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.compute(file).await })
+        };
+        let running = ask(endless(&directory, "running"));
+        until(|| cache.permits.available_permits() == 0).await;
+        let gives_up = ask(endless(&directory, "waiting"));
+        let waits = ask(open(&directory, "small"));
+        until(|| waiters(&cache).len() == 3).await;
+        gives_up.abort();
+        until(|| waiters(&cache).len() == 2).await;
+        assert!(cache.known(open(&directory, "small").identity()).is_none());
+        running.abort();
+        let digest = tokio::time::timeout(HANG_LIMIT, waits).await.unwrap().unwrap().unwrap();
+        assert_eq!(cache.known(open(&directory, "small").identity()), Some(digest));
+    }
+
+    #[test]
+    fn forgets_the_oldest() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("f"), "hello").unwrap();
+        let first = *open(&directory, "f").identity();
+        let mut known = Known::default();
+        let digest = Sha256::new().finish();
+        known.insert(first, digest);
+        for size_bytes in 1000.. {
+            if known.digests.len() == DIGESTS_MAX {
+                assert!(known.digests.contains_key(&first));
+                known.insert(first, digest);
+                known.insert(first.with_size(size_bytes), digest);
+                break;
+            }
+            known.insert(first.with_size(size_bytes), digest);
+        }
+        assert!(!known.digests.contains_key(&first));
+        assert_eq!((known.digests.len(), known.order.len()), (DIGESTS_MAX, DIGESTS_MAX));
+    }
+}

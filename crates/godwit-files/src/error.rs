@@ -60,3 +60,26 @@ pub(crate) enum ReadError {
     #[error(transparent)]
     Io(#[from] io::Error),
 }
+
+/// Why an upload cannot be stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// Or it leads outside, or is no directory.
+    #[error("the directory does not exist")]
+    NoParent,
+    #[error("a directory, a symbolic link or a special file has that name")]
+    NotAFile,
+    #[error("a file has that name")]
+    Exists,
+    #[error("the file system cannot store that name")]
+    UnusableName,
+    #[error("permission denied")]
+    Denied,
+    /// On the disk, in the quota, or in what one file may hold.
+    #[error("no space left")]
+    NoSpace,
+    #[error("too many open files")]
+    TooManyOpenFiles,
+    #[error(transparent)]
+    Io(io::Error),
+}

@@ -22,6 +22,7 @@ pub mod progress;
 mod range;
 mod routes;
 pub mod store;
+mod upload;
 mod url_path;
 
 pub use config::FilesConfig;

@@ -6,24 +6,67 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use tracing::warn;
 
-use crate::error::{OpenError, ReadError};
+use crate::error::{OpenError, ReadError, StoreError};
 use crate::url_path::BadPath;
 
 /// The methods that are answered here.
 pub(crate) const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, PUT, OPTIONS");
 
-/// Why a request is not done. Each has a `code` of docs/http.md, whose meaning never changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a request is not done, in words for the one who sent it: what happened and what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
+    #[error("{0}")]
     BadPath(BadPath),
+    #[error("Nothing of that name is served here. Check its spelling in the listing of its directory.")]
     NotFound,
+    #[error("The server is not permitted to read this. Ask its operator to change the file's permissions.")]
     ReadForbidden,
+    #[error("This method is not supported. Use one of those in the Allow field.")]
     MethodNotAllowed,
+    #[error("The file is not in the state that the request's If-… fields require. Look at it again, then decide.")]
     PreconditionFailed,
+    #[error("No range of the request begins within the file's {size_bytes} bytes.")]
     RangeNotSatisfiable { size_bytes: u64 },
+    #[error("The file changed while its digest was computed. Ask again once it is complete.")]
     FileChanging,
+    #[error("The server has too many files open. Ask again later.")]
     Overloaded,
+    #[error("The server could not read or write its files; its log says why.")]
     Internal,
+    #[error("This server takes no uploads. Its operator can start it with --allow-upload.")]
+    UploadsOff,
+    #[error("The server is not permitted to write here. Ask its operator to change the directory's permissions.")]
+    WriteForbidden,
+    #[error("Names that begin so are reserved for unfinished uploads. Choose another one.")]
+    ReservedName,
+    #[error("The server's file system cannot store a file of that name. Choose a shorter or simpler one.")]
+    UnusableName,
+    #[error("The URL names a directory. Append the name that the file shall have.")]
+    NoFileName,
+    #[error(
+        "The directory that shall contain the file does not exist. Create it on the server, or choose another one."
+    )]
+    NoParent,
+    #[error("A directory, a symbolic link or a special file has that name. Choose another one.")]
+    NotAFile,
+    #[error("The upload is larger than the {max_bytes} bytes that this server takes.")]
+    TooLarge { max_bytes: u64 },
+    #[error("The server has no space left for the upload. Nothing of it is kept.")]
+    NoSpace,
+    #[error("An upload with Content-Range is a part of a file. Send the whole file.")]
+    PartialUpload,
+    #[error("Files are stored as they come. Send the file without Content-Encoding.")]
+    ContentCoding,
+    #[error(
+        "A length of the upload is malformed, or two of them differ. Send one of Content-Length and Godwit-Length."
+    )]
+    BadLength,
+    #[error("The SHA-256 in a digest field is malformed. Send it as sha-256=:BASE64:.")]
+    BadDigest,
+    #[error("The upload broke off or did not have the announced length. Nothing of it is kept; send it again.")]
+    Incomplete,
+    #[error("What arrived does not have the digest that was sent with it. Nothing of it is kept; send it again.")]
+    DigestMismatch,
 }
 
 /// The document. Its type is `about:blank`: the status says it all, and `code` is for programs that want more.
@@ -39,9 +82,9 @@ struct Document {
 
 impl Problem {
     pub(crate) fn into_response(self) -> Response<Body> {
-        let (status, code, detail) = self.parts();
+        let (status, code) = self.status_and_code();
         let title = status.canonical_reason().expect("only registered statuses are used");
-        let document = Document { kind: "about:blank", title, status: status.as_u16(), code, detail };
+        let document = Document { kind: "about:blank", title, status: status.as_u16(), code, detail: self.to_string() };
         let document = serde_json::to_vec(&document).expect("strings and numbers are always JSON");
         let length_bytes = document.len();
         let mut response = Response::new(full_body(document));
@@ -66,49 +109,34 @@ impl Problem {
         response
     }
 
-    /// Status, code and detail: what happened and what to do about it.
-    fn parts(self) -> (StatusCode, &'static str, String) {
-        let (status, code, detail) = match self {
-            Self::BadPath(bad) => return (StatusCode::BAD_REQUEST, "bad-path", bad.to_string()),
-            Self::NotFound => (
-                StatusCode::NOT_FOUND,
-                "not-found",
-                "Nothing of that name is served here. Check its spelling in the listing of its directory.",
-            ),
-            Self::ReadForbidden => (
-                StatusCode::FORBIDDEN,
-                "read-forbidden",
-                "The server is not permitted to read this. Ask its operator to change the file's permissions.",
-            ),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "This method is not supported. Use one of those in the Allow field.",
-            ),
-            Self::PreconditionFailed => (
-                StatusCode::PRECONDITION_FAILED,
-                "precondition-failed",
-                "The file is not in the state that the request's If-… fields require. Look at it again, then decide.",
-            ),
-            Self::RangeNotSatisfiable { size_bytes } => {
-                let detail = format!("No range of the request begins within the file's {size_bytes} bytes.");
-                return (StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", detail);
-            }
-            Self::FileChanging => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "file-changing",
-                "The file changed while its digest was computed. Ask again once it is complete.",
-            ),
-            Self::Overloaded => {
-                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The server has too many files open. Ask again later.")
-            }
-            Self::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "The server could not read or write its files; its log says why.",
-            ),
-        };
-        (status, code, detail.to_owned())
+    /// The status, and the code of docs/http.md, whose meaning never changes.
+    fn status_and_code(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::BadPath(_) => (StatusCode::BAD_REQUEST, "bad-path"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
+            Self::ReadForbidden => (StatusCode::FORBIDDEN, "read-forbidden"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "precondition-failed"),
+            Self::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable"),
+            Self::FileChanging => (StatusCode::SERVICE_UNAVAILABLE, "file-changing"),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::UploadsOff => (StatusCode::FORBIDDEN, "uploads-off"),
+            Self::WriteForbidden => (StatusCode::FORBIDDEN, "write-forbidden"),
+            Self::ReservedName => (StatusCode::FORBIDDEN, "reserved-name"),
+            Self::UnusableName => (StatusCode::BAD_REQUEST, "unusable-name"),
+            Self::NoFileName => (StatusCode::CONFLICT, "no-file-name"),
+            Self::NoParent => (StatusCode::CONFLICT, "no-parent"),
+            Self::NotAFile => (StatusCode::CONFLICT, "not-a-file"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, "no-space"),
+            Self::PartialUpload => (StatusCode::BAD_REQUEST, "partial-upload"),
+            Self::ContentCoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-coding"),
+            Self::BadLength => (StatusCode::BAD_REQUEST, "bad-length"),
+            Self::BadDigest => (StatusCode::BAD_REQUEST, "bad-digest"),
+            Self::Incomplete => (StatusCode::BAD_REQUEST, "incomplete"),
+            Self::DigestMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "digest-mismatch"),
+        }
     }
 }
 
@@ -133,6 +161,24 @@ impl From<&ReadError> for Problem {
             ReadError::Cancelled => Self::Internal,
             ReadError::Io(error) => {
                 warn!(%error, "cannot read a file");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoParent => Self::NoParent,
+            StoreError::NotAFile => Self::NotAFile,
+            StoreError::Exists => Self::PreconditionFailed,
+            StoreError::UnusableName => Self::UnusableName,
+            StoreError::Denied => Self::WriteForbidden,
+            StoreError::NoSpace => Self::NoSpace,
+            StoreError::TooManyOpenFiles => Self::Overloaded,
+            StoreError::Io(error) => {
+                warn!(%error, "cannot store an upload");
                 Self::Internal
             }
         }

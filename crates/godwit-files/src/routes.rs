@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::SystemTime;
 
 use godwit_http::{Body, empty_body};
@@ -9,13 +10,15 @@ use http::header::{ALLOW, CONTENT_LENGTH, LOCATION, SERVER};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use crate::access_log::AccessLog;
 use crate::config::FilesConfig;
 use crate::digest_cache::DigestCache;
 use crate::error::OpenRootError;
 use crate::problem::{ALLOWED_METHODS, Problem};
-use crate::store::{Entries, Root, Served, ServedFile};
+use crate::store::{Entries, Root, SWEEP_AGE_MIN, Served, ServedFile};
+use crate::upload::Uploads;
 use crate::url_path::UrlPath;
 use crate::{download, list};
 
@@ -31,17 +34,23 @@ struct Shared {
     root: Root,
     config: FilesConfig,
     digests: DigestCache,
+    uploads: Uploads,
 }
 
 impl FileService {
-    /// Opens the directory `root`. Whatever becomes of its name later, this directory is served.
+    /// Opens the directory `root`. Whatever becomes of its name later, this directory is served. If uploads are allowed, a
+    /// thread begins to remove the temporary files that uploads of a killed process left behind.
     ///
     /// # Errors
     /// [`OpenRootError`], if it cannot be opened.
     pub fn new(root: &Path, config: FilesConfig) -> Result<Self, OpenRootError> {
         let root = Root::open(root)?;
         let digests = DigestCache::new(&config);
-        Ok(Self { shared: Arc::new(Shared { root, config, digests }) })
+        let uploads = Uploads::new(root.clone(), config.clone());
+        if config.allow_upload {
+            sweep_in_background(root.clone());
+        }
+        Ok(Self { shared: Arc::new(Shared { root, config, digests, uploads }) })
     }
 
     /// Answers one request. Errors are responses too.
@@ -49,7 +58,7 @@ impl FileService {
     /// A body that fails must end the connection (hyper does so): the file changed or vanished under the transfer.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the request up; of an upload nothing remains.
+    /// Dropping the future gives the request up; of an upload that has not arrived completely nothing remains.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let log = AccessLog::new(request.method(), request.uri().path());
         let is_head = request.method() == Method::HEAD;
@@ -70,9 +79,10 @@ impl FileService {
     /// | OPTIONS   | 204            | 204                                   | 204           |
     /// | others    | 405            | 405                                   | 405           |
     async fn route(&self, request: Request<Body>) -> Result<Response<Body>, Problem> {
-        let (head, _body) = request.into_parts();
+        let (head, body) = request.into_parts();
         match head.method {
             Method::GET | Method::HEAD => self.read(&head).await,
+            Method::PUT => self.shared.uploads.respond(&head, body).await,
             Method::OPTIONS => Ok(options()),
             _ => Err(Problem::MethodNotAllowed),
         }
@@ -102,6 +112,14 @@ impl FileService {
             Served::Directory(directory) => Ok(Found::Directory(directory.entries()?)),
         });
         found.await.unwrap_or(Err(Problem::Internal))
+    }
+}
+
+/// Removes what uploads of earlier runs left behind. It may take minutes in a large tree, so nobody waits for it.
+fn sweep_in_background(root: Root) {
+    let thread = thread::Builder::new().name("godwit-sweep".into());
+    if let Err(error) = thread.spawn(move || root.sweep(SWEEP_AGE_MIN)) {
+        warn!(%error, "cannot look for abandoned uploads");
     }
 }
 

@@ -61,6 +61,12 @@ impl UrlPath {
         join(&self.names)
     }
 
+    /// The directory that contains what the path names, and its name there; `None` for the root.
+    pub(crate) fn parent_and_name(&self) -> Option<(PathBuf, &OsStr)> {
+        let (name, parents) = self.names.split_last()?;
+        Some((join(parents), OsStr::from_bytes(name)))
+    }
+
     /// The URL path of the same names as a directory. It is rebuilt from the names, so it starts with exactly one `/` and
     /// can never be read as `//host/`.
     pub(crate) fn to_directory_url(&self) -> String {

@@ -1,8 +1,8 @@
 //! What tells one state of one file from every other.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cap_std::fs::{Metadata, MetadataExt as _};
 
 use crate::conditional::Validators;
 use crate::etag::EntityTag;
@@ -27,10 +27,15 @@ impl FileIdentity {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
-            size_bytes: metadata.size(),
+            size_bytes: metadata.len(),
             modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_size(self, size_bytes: u64) -> Self {
+        Self { size_bytes, ..self }
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {

@@ -12,11 +12,11 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt};
 use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
 
-use super::FileIdentity;
+use super::{FileIdentity, is_upload_name};
 use crate::error::{OpenError, OpenRootError, ReadError};
 
 /// Bytes read from a file at once: large enough that the hop to a blocking thread costs little beside it (microseconds
@@ -55,11 +55,14 @@ impl Root {
     /// Opens a file or directory. Symlinks are followed as long as they stay below the root. Opening is non-blocking, so a
     /// FIFO nobody writes to does not hold us; it is then seen for what it is and closed again.
     pub(crate) fn look_up(&self, relative: &Path) -> Result<Served, OpenError> {
+        if relative.iter().any(is_upload_name) {
+            return Err(OpenError::NotFound);
+        }
         let mut options = OpenOptions::new();
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         options.read(true).custom_flags(flags);
         let file = self.dir.open_with(relative, &options).map_err(OpenError::from_io)?.into_std();
-        let metadata = file.metadata().map_err(OpenError::from_io)?;
+        let metadata = Metadata::from_file(&file).map_err(OpenError::from_io)?;
         if metadata.is_file() {
             Ok(Served::File(ServedFile { identity: FileIdentity::new(&metadata), file }))
         } else if metadata.is_dir() {
@@ -132,7 +135,7 @@ impl ServedFile {
         }
         // The allocation may be larger than asked for.
         buffer.truncate(length);
-        if FileIdentity::new(&self.file.metadata()?) != self.identity {
+        if FileIdentity::new(&Metadata::from_file(&self.file)?) != self.identity {
             return Err(ReadError::Changed);
         }
         Ok(Bytes::from(buffer))
@@ -142,7 +145,7 @@ impl ServedFile {
 /// A directory, open for listing.
 #[derive(Debug)]
 pub(crate) struct ServedDirectory {
-    dir: Dir,
+    pub(super) dir: Dir,
     root: Root,
     relative: PathBuf,
 }
@@ -196,6 +199,9 @@ impl Entries {
     /// `None` for what is not served, or vanished meanwhile.
     fn describe(&self, entry: &cap_std::fs::DirEntry) -> Option<DirectoryEntry> {
         let name: OsString = entry.file_name();
+        if is_upload_name(&name) {
+            return None;
+        }
         let mut metadata = entry.metadata().ok()?;
         if metadata.is_symlink() {
             // From the root, not from this directory: a link may lead up as long as it stays below the root.

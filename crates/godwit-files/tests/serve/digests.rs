@@ -5,20 +5,13 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use godwit_files::FilesConfig;
-use godwit_files::hash::Sha256;
 use http::Method;
 use http_body_util::BodyExt as _;
 
-use crate::fixture::{Fixture, read, request, settled};
+use crate::fixture::{Fixture, read, repr_digest, request, settled};
 
 const TE: (&str, &str) = ("te", "trailers");
 const WANT: (&str, &str) = ("want-repr-digest", "sha-256=9");
-
-fn repr_digest(content: &[u8]) -> String {
-    let mut sha256 = Sha256::new();
-    sha256.update(content);
-    sha256.finish().to_repr_digest().to_str().unwrap().to_owned()
-}
 
 #[tokio::test]
 async fn an_unknown_digest_follows_as_a_trailer_for_those_who_take_it() {

@@ -1,13 +1,20 @@
 //! A service over a temporary directory.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use godwit_files::hash::Sha256;
 use godwit_files::{FileService, FilesConfig};
 use godwit_http::{Body, BoxError, empty_body};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 
@@ -28,6 +35,11 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) trailers: Option<HeaderMap>,
+}
+
+/// Uploads are taken.
+pub(crate) fn uploading() -> FilesConfig {
+    FilesConfig { allow_upload: true, ..settled() }
 }
 
 /// Time stamps are trusted at once, so that ETags are strong and digests remembered.
@@ -72,6 +84,72 @@ impl Fixture {
     pub(crate) async fn head(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.send(request(Method::HEAD, path, fields)).await
     }
+}
+
+impl Fixture {
+    pub(crate) async fn put(&self, path: &str, fields: &[(&str, &str)], body: Frames) -> Answer {
+        self.send(request(Method::PUT, path, fields).map(|_| body.boxed_unsync())).await
+    }
+
+    /// Everything in the served directory, hidden or not.
+    pub(crate) fn on_disk(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.root).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// A request body of given frames.
+pub(crate) struct Frames {
+    frames: VecDeque<Result<Frame<Bytes>, BoxError>>,
+    /// Whether it waits for ever after the last frame, instead of ending.
+    stalls: bool,
+    pub(crate) is_polled: Arc<AtomicBool>,
+}
+
+impl Frames {
+    pub(crate) fn of(chunks: &[&[u8]]) -> Self {
+        let frames = chunks.iter().map(|chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk)))).collect();
+        Self { frames, stalls: false, is_polled: Arc::default() }
+    }
+
+    pub(crate) fn then_trailer(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).unwrap();
+        let trailers = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);
+        self.frames.push_back(Ok(Frame::trailers(trailers)));
+        self
+    }
+
+    pub(crate) fn then_error(mut self) -> Self {
+        self.frames.push_back(Err("the connection broke".into()));
+        self
+    }
+
+    pub(crate) fn then_stall(mut self) -> Self {
+        self.stalls = true;
+        self
+    }
+}
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.is_polled.store(true, Ordering::Relaxed);
+        match self.frames.pop_front() {
+            None if self.stalls => Poll::Pending,
+            frame => Poll::Ready(frame),
+        }
+    }
+}
+
+/// A digest as `Repr-Digest` has it.
+pub(crate) fn repr_digest(content: &[u8]) -> String {
+    let mut sha256 = Sha256::new();
+    sha256.update(content);
+    sha256.finish().to_repr_digest().to_str().unwrap().to_owned()
 }
 
 impl Answer {

@@ -6,3 +6,5 @@ mod fixture;
 mod listing;
 mod ranges;
 mod reading;
+mod refused_uploads;
+mod uploads;

@@ -211,7 +211,9 @@ impl RendezvousOpening {
             return Step::Ignore;
         }
         let is_ours = self.own.socket_type == received.socket_type || received.socket_type == SocketType(0);
-        let Some(agreement) = agree(&self.own, received).filter(|_| is_ours && self.is_peer(received)) else {
+        // A request 0 of another socket: the peer was started anew.
+        let is_meant = received.request == RequestType::Rendezvous || self.is_peer(received);
+        let Some(agreement) = agree(&self.own, received).filter(|_| is_ours && is_meant) else {
             return Step::Ignore;
         };
         self.peer = Some(*received);

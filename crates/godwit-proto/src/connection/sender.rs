@@ -248,9 +248,11 @@ impl Sender {
         if self.probe_at.is_none_or(|at| now < at) {
             return;
         }
-        self.probe_at = None;
-        if self.una == self.next {
-            return;
+        let front = self.flights.front().map(|front| front.sent + self.probe_after(rtt, front.transmissions));
+        let is_queued = self.lost.first() == Some(self.seq_of(self.una));
+        if is_queued || front.is_none_or(|due| now < due) {
+            // It waits for its turn, or has been sent again since: no second one on top of that.
+            return self.arm_probe(now, rtt);
         }
         self.probes += 1;
         self.stats.probes += 1;

@@ -6,6 +6,8 @@ mod network;
 mod pitfalls;
 mod pitfalls_later;
 mod puppet;
+mod rendezvous;
+mod repair;
 mod streams;
 
 use std::time::Instant;

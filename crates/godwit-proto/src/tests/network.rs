@@ -35,7 +35,7 @@ pub(crate) struct Faults {
     pub(crate) late_by: Duration,
     /// Drops the datagrams that it says yes to: the sending node and the bytes.
     pub(crate) filter: Filter,
-    /// Changes datagrams, before all the other faults.
+    /// Changes datagrams, before all the other faults; what it leaves empty is not sent at all.
     pub(crate) tamper: Tamper,
 }
 
@@ -295,8 +295,11 @@ impl Network {
     }
 
     pub(crate) fn send(&mut self, from: usize, mut datagram: Vec<u8>) {
-        self.datagrams += 1;
         (self.faults.tamper)(from, &mut datagram);
+        if datagram.is_empty() {
+            return;
+        }
+        self.datagrams += 1;
         if (self.faults.filter)(from, &datagram) || self.rng.random_bool(self.faults.loss) {
             return;
         }

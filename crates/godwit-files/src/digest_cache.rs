@@ -13,7 +13,7 @@ use crate::error::ReadError;
 use crate::hash::{Sha256, Sha256Digest};
 use crate::store::{FileIdentity, ServedFile};
 
-/// Digests remembered: about 10 MB, and more files than are downloaded again before they are forgotten.
+/// Digests remembered: 15 MB at most, and more files than are downloaded again before they are forgotten.
 const DIGESTS_MAX: usize = 65_536;
 
 /// The digests of a service. Cheap to clone; clones share everything.

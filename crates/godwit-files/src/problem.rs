@@ -184,3 +184,26 @@ impl From<StoreError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// The arms of `status_and_code`, read from this file, so that none can be forgotten.
+    fn codes() -> Vec<(String, String)> {
+        let arms = include_str!("problem.rs").lines().filter_map(|line| line.trim().strip_prefix("Self::"));
+        let constructed = arms.filter_map(|arm| arm.split_once("(StatusCode::")?.1.strip_suffix("\"),"));
+        let parse = |arm: &str| {
+            let (status, code) = arm.split_once(", \"").expect("a status and a code");
+            (status.to_owned(), code.to_owned())
+        };
+        constructed.map(parse).collect()
+    }
+
+    #[test]
+    fn every_code_is_documented() {
+        let documented = include_str!("../../../docs/http.md");
+        assert_eq!(codes().len(), 24);
+        for (status, code) in codes() {
+            assert!(documented.contains(&format!("`{code}`")), "{status} {code} is missing in docs/http.md");
+        }
+    }
+}

@@ -15,15 +15,15 @@ pub(crate) struct FileIdentity {
     device: u64,
     inode: u64,
     size_bytes: u64,
-    /// Since the Unix epoch, in nanoseconds.
-    modified_ns: i128,
+    /// Since the Unix epoch, in nanoseconds: until the year 2262, all that is later counts as that.
+    modified_ns: i64,
     /// Of the inode: unlike the modification time nobody can set it.
-    changed_ns: i128,
+    changed_ns: i64,
 }
 
 impl FileIdentity {
     pub(crate) fn new(metadata: &Metadata) -> Self {
-        let nanoseconds = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
+        let nanoseconds = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -51,10 +51,11 @@ impl FileIdentity {
     /// Whether at `now` nothing has touched the file for `settle_time`, so that any later change gets other time stamps.
     /// A change time in the future proves nothing; a modification time there does not matter, for anybody can set it.
     pub(crate) fn is_settled(&self, now: SystemTime, settle_time: Duration) -> bool {
-        let now_ns = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos().cast_signed());
-        let settle_ns = settle_time.as_nanos().cast_signed();
-        let changed_long_ago = now_ns - self.changed_ns >= settle_ns;
-        let modified_elsewhen = (now_ns - self.modified_ns).abs() >= settle_ns;
+        let nanoseconds = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+        let now_ns = nanoseconds(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let settle_ns = nanoseconds(settle_time);
+        let changed_long_ago = now_ns.saturating_sub(self.changed_ns) >= settle_ns;
+        let modified_elsewhen = now_ns.saturating_sub(self.modified_ns).saturating_abs() >= settle_ns;
         changed_long_ago && modified_elsewhen
     }
 

@@ -1,5 +1,6 @@
 //! Listings of directories.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use http::StatusCode;
@@ -7,20 +8,51 @@ use http::StatusCode;
 use crate::fixture::Fixture;
 
 #[tokio::test]
-async fn lists_sorted_as_json_and_as_html() {
+async fn lists_directories_first_in_both_forms() {
     let fixture = Fixture::new();
     fixture.write("b", "12345");
-    fixture.write("a", "");
+    fixture.write("B", "");
     fs::create_dir(fixture.root.join("z")).unwrap();
     let answer = fixture.get("/", &[("accept", "application/json")]).await;
     assert_eq!((answer.status, answer.field("content-type")), (StatusCode::OK, "application/json"));
-    assert_eq!(answer.field("vary"), "Accept");
+    assert_eq!((answer.field("vary"), answer.field("content-length")), ("Accept", ""));
     let entries: Vec<serde_json::Value> = serde_json::from_slice(&answer.body).unwrap();
-    let brief: Vec<_> = entries.iter().map(|entry| (&entry["name"], &entry["type"], entry["size"].as_u64())).collect();
-    let brief: Vec<_> =
-        brief.iter().map(|(name, kind, size)| (name.as_str().unwrap(), kind.as_str().unwrap(), *size)).collect();
-    assert_eq!(brief, [("z", "directory", None), ("a", "file", Some(0)), ("b", "file", Some(5))]);
+    let brief = |entry: &serde_json::Value| {
+        assert!(httpdate::parse_http_date(entry["mtime"].as_str().unwrap()).is_ok());
+        (entry["name"].clone(), entry["type"].clone(), entry["size"].as_u64())
+    };
+    let entries: Vec<_> = entries.iter().map(brief).collect();
+    let expected = [("z", "directory", None), ("B", "file", Some(0)), ("b", "file", Some(5))];
+    assert_eq!(entries, expected.map(|(name, kind, size)| (name.into(), kind.into(), size)));
+
     let answer = fixture.get("/", &[("accept", "text/html,*/*;q=0.8")]).await;
-    assert_eq!(answer.field("content-type"), "text/html; charset=utf-8");
-    assert!(String::from_utf8_lossy(&answer.body).contains("<a href=\"z/\">"));
+    assert_eq!((answer.field("content-type"), answer.field("vary")), ("text/html; charset=utf-8", "Accept"));
+    assert!(answer.field("content-security-policy").starts_with("default-src 'none'"));
+    let html = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(html.contains("<a href=\"z/\">") && html.ends_with("</html>\n"), "{html}");
+    assert!(!html.contains("../"), "the root has no parent");
+    let html = fixture.get("/z/", &[]).await.body;
+    assert!(String::from_utf8_lossy(&html).contains("<a href=\"../\">"));
+}
+
+/// Around every limit of the writer, up to a directory larger than what is sorted at a time.
+#[tokio::test]
+async fn directories_of_every_size_are_listed_completely() {
+    let fixture = Fixture::new();
+    let mut created = BTreeSet::new();
+    for size in [0, 1, 511, 512, 513, 1024, 16_384, 17_000] {
+        for index in created.len()..size {
+            let name = format!("{index:05}");
+            fixture.write(&name, "");
+            created.insert(name);
+        }
+        let listed = fixture.names("/").await;
+        assert_eq!(listed.len(), size);
+        if size <= 16_384 {
+            assert!(listed.is_sorted());
+        }
+        assert_eq!(BTreeSet::from_iter(listed), created);
+        let html = String::from_utf8(fixture.get("/", &[]).await.body.to_vec()).unwrap();
+        assert_eq!(html.matches("<a href=").count(), size);
+    }
 }

@@ -107,8 +107,9 @@ pub(super) struct Sender {
     numbering: Numbering,
     /// Packets from `una` to `next`.
     flights: VecDeque<Flight>,
-    /// Index of the first packet that no ACK has covered.
+    /// Index of the first packet that no ACK has covered, and of the first that no full ACK has.
     una: u64,
+    fully_acked: u64,
     /// Index of the next new packet.
     next: u64,
     /// What the controller has not been told of yet.
@@ -151,6 +152,7 @@ impl Sender {
             numbering: setup.numbering,
             flights: VecDeque::new(),
             una: 0,
+            fully_acked: 0,
             next: 0,
             unreported: Unreported::default(),
             window_end: u64::from(setup.peer_window_packets),
@@ -189,6 +191,7 @@ impl Sender {
     /// A full ACK.
     pub(super) fn on_ack(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator) -> Acked {
         let Some(index) = self.valid_ack(report.ack_seq) else { return Acked::Invalid };
+        self.fully_acked = self.fully_acked.max(index);
         if index >= self.una {
             // A window of 0 could never be seen to open again: one packet is always allowed.
             self.window_end = index + u64::from(report.available_packets.max(1));
@@ -308,9 +311,10 @@ impl Sender {
         [self.pace_at(), self.probe_at, self.controller.next_timer()].into_iter().flatten().min()
     }
 
-    /// Whether everything committed has been covered by an ACK.
+    /// Whether everything committed has been covered by a full ACK. Light ones don't count here: what libudt has not
+    /// acknowledged in full its application can't read any more after a shutdown (specification section 7).
     pub(super) fn is_flushed(&self) -> bool {
-        self.una == self.buffer.end()
+        self.fully_acked == self.buffer.end()
     }
 
     /// The longest message that the send buffer and the peer's window can ever take, in bytes.

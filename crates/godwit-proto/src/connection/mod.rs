@@ -215,6 +215,9 @@ impl Connection {
                 }
             }
             self.last_heard = now;
+            if self.closing.is_done() {
+                break;
+            }
         }
         if let Some(halves) = &mut self.halves {
             halves.receiver.finish_batch(now, batch, &self.rtt);

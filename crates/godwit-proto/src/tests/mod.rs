@@ -1,5 +1,6 @@
 //! Tests of whole connections under a virtual clock.
 
+mod lifecycle;
 mod malformed_input;
 mod messages;
 mod network;

@@ -12,7 +12,8 @@ use crate::packet::{
 };
 use crate::seq::{AckNumber, MsgNumber, Seq};
 use crate::{
-    Batch, Config, Connection, Contents, Endpoint, EndpointConfig, Event, Handshaken, ListenLimits, Path, Route,
+    Batch, Config, Connection, ConnectionHandle, Contents, Endpoint, EndpointConfig, Event, Handshaken, ListenLimits,
+    Path, Route,
 };
 
 /// The socket id of the peer that the test plays.
@@ -110,6 +111,23 @@ impl Puppet {
             Batch { contents, stride: stride.max(1), capacity_bytes: datagrams.len(), arrived, is_stamped: true };
         self.connection.handle_datagrams(self.now, &batch);
         self.drain()
+    }
+
+    /// Hands over a conclusion that came again, as the endpoint says.
+    pub(crate) fn receive_conclusion(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let (contents, arrived) = (Bytes::copy_from_slice(datagram), self.now);
+        let batch = Batch { contents, stride: datagram.len(), capacity_bytes: 64, arrived, is_stamped: true };
+        self.connection.handle_datagrams(self.now, &batch);
+        self.drain()
+    }
+
+    /// The name of the connection within its endpoint.
+    pub(crate) fn handle(&mut self) -> ConnectionHandle {
+        let packet = encoded(&Control::KeepAlive, self.connection.id());
+        match self.endpoint.route(self.now, &packet, self.peer) {
+            Route::Connection(handle) => handle,
+            route => panic!("{route:?}"),
+        }
     }
 
     /// Packet `offset` of the peer's stream, with this payload.

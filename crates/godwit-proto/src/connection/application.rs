@@ -12,6 +12,11 @@ use super::timers::Timer;
 use crate::config::SocketType;
 use crate::error::{ConnectionError, ReadError, WriteError};
 
+/// Between the acknowledgement of the last message and the shutdown, towards libudt. Its acknowledgements run ahead of its
+/// reader, and a `recvmsg` that a shutdown finds waiting, or just done, says that the connection is lost; so the reader gets
+/// time to wake up and read. libudt itself notices the acknowledgement when it looks next, up to 1 ms later.
+const MESSAGE_READER_PAUSE: Duration = Duration::from_millis(50);
+
 /// How a message is to be carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageOptions {
@@ -150,6 +155,32 @@ impl Connection {
         if self.halves.is_some() {
             self.closing.queue_shutdown();
         }
+    }
+
+    /// What follows from any change: a close that waited for the last acknowledgement, and the busy clock.
+    pub(super) fn settle(&mut self, now: Instant) {
+        let Some(halves) = &self.halves else { return };
+        let is_flushed = halves.sender.is_flushed();
+        if !self.closing.is_done() {
+            self.busy.set(now, halves.sender.in_flight_packets() > 0);
+        }
+        let pauses = self.config.socket_type == SocketType::Datagram && !self.is_peer_godwit;
+        if !is_flushed || !self.closing.flushed(pauses) {
+            return;
+        }
+        if pauses {
+            self.timers.stop(Timer::Linger);
+            self.timers.set(Timer::Shutdown, now + MESSAGE_READER_PAUSE);
+        } else {
+            self.close_flushed();
+        }
+    }
+
+    /// A close comes to its end: everything is acknowledged.
+    pub(super) fn close_flushed(&mut self) {
+        self.timers.stop_all();
+        self.events.is_flushed = true;
+        self.events.is_readable = true;
     }
 
     /// Bounds the sending rate of this connection in bits per second, headers included; `None` lifts the bound.

@@ -15,6 +15,8 @@ pub(super) enum Closing {
     Open,
     /// The application has closed, and waits for the acknowledgement of everything.
     Lingering,
+    /// Everything was acknowledged after a close, and a reader of messages gets time to read them.
+    Pausing,
     /// Everything was acknowledged after a close.
     Closed(Farewell),
     /// The connection ended for another reason.
@@ -43,13 +45,22 @@ impl Closing {
         is_open
     }
 
-    /// Everything is acknowledged; true if that is what a close was waiting for.
-    pub(super) fn flushed(&mut self) -> bool {
+    /// Everything is acknowledged; true if that is what a close was waiting for. It may have to pause before it goes on.
+    pub(super) fn flushed(&mut self, pauses: bool) -> bool {
         let was_waiting = *self == Self::Lingering;
         if was_waiting {
-            *self = Self::Closed(Farewell::DUE);
+            *self = if pauses { Self::Pausing } else { Self::Closed(Farewell::DUE) };
         }
         was_waiting
+    }
+
+    /// The pause is over; true if there was one.
+    pub(super) fn paused(&mut self) -> bool {
+        let was_pausing = *self == Self::Pausing;
+        if was_pausing {
+            *self = Self::Closed(Farewell::DUE);
+        }
+        was_pausing
     }
 
     /// The connection ends for this reason, without a shutdown unless one is queued.
@@ -100,7 +111,7 @@ impl Closing {
     pub(super) fn check_writable(&self) -> Result<(), WriteError> {
         match *self {
             Self::Open => Ok(()),
-            Self::Lingering | Self::Closed(_) => Err(WriteError::Closed),
+            Self::Lingering | Self::Pausing | Self::Closed(_) => Err(WriteError::Closed),
             Self::Ended(reason, _) => Err(WriteError::ConnectionLost(reason)),
         }
     }
@@ -108,7 +119,7 @@ impl Closing {
     /// What a reader gets once everything that arrived has been read: more may come, the end, or why it broke.
     pub(super) fn end_of_reading(&self) -> Poll<Result<(), ConnectionError>> {
         match *self {
-            Self::Open | Self::Lingering => Poll::Pending,
+            Self::Open | Self::Lingering | Self::Pausing => Poll::Pending,
             Self::Closed(_) | Self::Ended(ConnectionError::ClosedByPeer, _) => Poll::Ready(Ok(())),
             Self::Ended(reason, _) => Poll::Ready(Err(reason)),
         }

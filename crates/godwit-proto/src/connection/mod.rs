@@ -385,6 +385,7 @@ impl Connection {
                 self.finish(now, ConnectionError::LingerTimeout);
                 self.closing.queue_shutdown();
             }
+            Timer::Shutdown if self.closing.paused() => self.close_flushed(),
             Timer::Shutdown => self.closing.queue_shutdown(),
         }
     }
@@ -484,20 +485,6 @@ impl Connection {
         self.events.is_readable = true;
         self.events.is_writable = true;
         tracing::debug!(id = self.local_id, peer = %self.path.remote, %reason, "connection ended");
-    }
-
-    /// What follows from any change: a close that waited for the last acknowledgement, and the busy clock.
-    fn settle(&mut self, now: Instant) {
-        let Some(halves) = &self.halves else { return };
-        let is_flushed = halves.sender.is_flushed();
-        if !self.closing.is_done() {
-            self.busy.set(now, halves.sender.in_flight_packets() > 0);
-        }
-        if is_flushed && self.closing.flushed() {
-            self.timers.stop_all();
-            self.events.is_flushed = true;
-            self.events.is_readable = true;
-        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) enum Timer {
     Hello,
     /// A close has waited long enough for the last acknowledgement.
     Linger,
-    /// Repeat the shutdown, then be done.
+    /// Say the shutdown, or repeat it, then be done.
     Shutdown,
 }
 

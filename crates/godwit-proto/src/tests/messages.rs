@@ -278,3 +278,20 @@ fn a_drop_request_does_not_hide_the_gap_before_it() {
     });
     assert_eq!((last.unwrap_or(8), PEER_ID), (8, puppet.connection.peer_id()));
 }
+
+/// A reader of libudt that is told of the shutdown while it wakes up for the last message never gets it.
+#[test]
+fn libudt_gets_time_to_read_the_last_message_before_the_shutdown() {
+    let mut puppet = Puppet::connected(config());
+    let sent = puppet.connection.send_message(puppet.now, b"the last message", PLAIN);
+    assert!(matches!(sent, Poll::Ready(Ok(()))), "{sent:?}");
+    puppet.drain();
+    puppet.connection.close(puppet.now);
+    let is_shutdown = |control: &Control<'_>| matches!(control, Control::Shutdown { .. });
+    let answers = puppet.receive(&puppet.ack(1, 1, 8192));
+    assert!(!controls(&answers).iter().any(is_shutdown));
+    let later = puppet.pass(Duration::from_secs(1));
+    let first = later.iter().find(|(_, datagram)| controls([datagram]).iter().any(is_shutdown)).expect("a shutdown");
+    assert_eq!(first.0, Duration::from_millis(50));
+    assert!(puppet.events.contains(&Event::Flushed) && puppet.connection.is_drained());
+}

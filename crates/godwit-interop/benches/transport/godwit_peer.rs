@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use godwit_interop::{Content, CpuTime, FingerprintHash, MessageFingerprint};
-use godwit_udt::{Config, Endpoint, EndpointConfig, ListenLimits, Stream};
+use godwit_udt::{Config, ConnectionHandle, Endpoint, EndpointConfig, ListenLimits, Stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -48,6 +48,9 @@ struct Arguments {
     mss: u32,
     #[arg(long)]
     linger: Option<u64>,
+    /// Print counters each 100 ms on standard error.
+    #[arg(long)]
+    watch: bool,
     /// Report this capacity to the sender, in packets per second.
     #[arg(long)]
     pinned_capacity: Option<u32>,
@@ -68,7 +71,8 @@ pub(crate) fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
-    let mut config = Config::builder().mss_bytes(arguments.mss).pinned_capacity_packets_per_s(arguments.pinned_capacity);
+    let mut config =
+        Config::builder().mss_bytes(arguments.mss).pinned_capacity_packets_per_s(arguments.pinned_capacity);
     if let Some(seconds) = arguments.linger {
         config = config.linger(Duration::from_secs(seconds));
     }
@@ -84,6 +88,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
         Some(peer) => endpoint.connect(peer, config).await?,
     };
     println!("connected peer={}", stream.peer_addr());
+    if arguments.watch {
+        tokio::spawn(watch(stream.handle()));
+    }
     match arguments.role {
         Role::Send => send(&mut stream, arguments).await?,
         Role::Recv => receive(&mut stream, arguments).await,
@@ -122,6 +129,38 @@ async fn receive(stream: &mut Stream, arguments: &Arguments) {
     }
     let (count, messages) = (count.finish(), MessageFingerprint::default());
     println!("received {count} {messages} elapsed_us={} end=eof", elapsed.as_micros());
+}
+
+/// Where the time goes: for whoever tunes something.
+async fn watch(connection: ConnectionHandle) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let mut last = connection.stats();
+    loop {
+        ticks.tick().await;
+        let stats = connection.stats();
+        let (sent, received) = (stats.sender.sent_bytes, stats.receiver.received_bytes);
+        let seconds = (stats.age - last.age).as_secs_f64().max(1e-6);
+        let moved = (sent - last.sender.sent_bytes) + (received - last.receiver.received_bytes);
+        eprintln!(
+            "{:>6} ms {:>6.0} Mbit/s | interval {:?} window {} flow {} in flight {} rtt {:?} buffered {} | lost {} again {} \
+             probes {} | capacity {} speed {} unread {}",
+            stats.age.as_millis(),
+            moved as f64 * 8e-6 / seconds,
+            stats.sending_interval,
+            stats.congestion_window_packets,
+            stats.flow_window_packets,
+            stats.in_flight_packets,
+            stats.rtt,
+            stats.send_buffer_used_bytes,
+            stats.sender.lost_packets,
+            stats.sender.retransmitted_packets,
+            stats.sender.probes,
+            stats.link_capacity_packets_per_s,
+            stats.arrival_speed_packets_per_s,
+            stats.receive_buffer_used_bytes,
+        );
+        last = stats;
+    }
 }
 
 fn print_counters(endpoint: &Endpoint, stream: &Stream) {

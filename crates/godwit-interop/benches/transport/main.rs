@@ -77,7 +77,9 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if !arguments.library.is_installed() {
-        return Err(format!("the {} libudt is not installed (Debian: apt-get install libudt0)", arguments.library).into());
+        return Err(
+            format!("the {} libudt is not installed (Debian: apt-get install libudt0)", arguments.library).into()
+        );
     }
     let mut report = Report::begin(arguments.json.as_deref(), &machine::describe(arguments.library))?;
     let chosen = |scenario| arguments.scenarios.is_empty() || arguments.scenarios.contains(&scenario);

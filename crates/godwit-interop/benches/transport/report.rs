@@ -90,7 +90,8 @@ impl Report {
         goal: Option<f64>,
     ) -> io::Result<()> {
         let rates = |runs: &[Run]| Spread::of(runs.iter().map(|run| run.megabits_per_s));
-        let ratios = |of: fn(&Run) -> f64| Spread::of(runs.iter().zip(baseline).map(|(ours, base)| of(ours) / of(base)));
+        let ratios =
+            |of: fn(&Run) -> f64| Spread::of(runs.iter().zip(baseline).map(|(ours, base)| of(ours) / of(base)));
         let (Some(base), Some(ours), Some(rate), Some(sender_cpu), Some(receiver_cpu)) = (
             rates(baseline),
             rates(runs),

@@ -367,11 +367,7 @@ impl Connection {
                 self.timers.set(Timer::Handshake, now + HANDSHAKE_REPEAT);
             }
             Timer::ConnectLimit => self.finish(now, ConnectionError::HandshakeTimeout),
-            Timer::KeepAlive => {
-                let due = self.last_sent + self.keep_alive_interval();
-                self.pending.keep_alive |= due <= now;
-                self.timers.set(Timer::KeepAlive, if due <= now { now + self.keep_alive_interval() } else { due });
-            }
+            Timer::KeepAlive => self.on_keep_alive(now),
             Timer::PeerSilence => {
                 let due = self.last_heard + self.config.peer_timeout;
                 if due <= now {
@@ -388,6 +384,17 @@ impl Connection {
             Timer::Shutdown if self.closing.paused() => self.close_flushed(),
             Timer::Shutdown => self.closing.queue_shutdown(),
         }
+    }
+
+    fn on_keep_alive(&mut self, now: Instant) {
+        let due = self.last_sent + self.keep_alive_interval();
+        if due <= now {
+            self.pending.keep_alive = true;
+            if let Some(halves) = &mut self.halves {
+                halves.sender.buffer.free_spare_slabs();
+            }
+        }
+        self.timers.set(Timer::KeepAlive, if due <= now { now + self.keep_alive_interval() } else { due });
     }
 
     fn connected(&mut self, now: Instant, agreement: Agreement) {

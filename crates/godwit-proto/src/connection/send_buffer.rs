@@ -17,9 +17,9 @@ use crate::datagram::{SEGMENTS_MAX, TRANSMIT_BYTES_MAX};
 use crate::packet::{DataHeader, HEADER_BYTES, MessagePosition, rewrite_timestamp};
 use crate::seq::{MsgNumber, Seq};
 
-/// Freed allocations that are kept for the next slab, so that a steady transfer allocates nothing. More would only
-/// be memory that idles.
-const SPARE_SLABS_MAX: usize = 4;
+/// Freed allocations that are kept for the next slabs, so that a steady transfer allocates nothing and the slabs stay in the
+/// processor's cache: 16 full ones are as much as [`BUFFERED_BYTES_MIN`]. An idle connection gives them back.
+const SPARE_SLABS_MAX: usize = 16;
 
 /// What may be buffered, whatever the window is: enough to keep a new connection busy until it has a window.
 const BUFFERED_BYTES_MIN: usize = 1 << 20;
@@ -278,7 +278,10 @@ impl SendBuffer {
                 }
             }
         }
-        // An idle connection keeps no memory.
+    }
+
+    /// Gives memory back that only a transfer needs.
+    pub(super) fn free_spare_slabs(&mut self) {
         self.spare = Vec::new();
     }
 
@@ -322,8 +325,7 @@ impl SendBuffer {
     /// A slab for `wanted` bytes, or for as many of them as one slab takes.
     fn new_slab(&mut self, wanted: usize, framing: Framing) -> Slab {
         let stride = self.payload_bytes + HEADER_BYTES;
-        let slots_max = (TRANSMIT_BYTES_MAX / stride).clamp(1, SEGMENTS_MAX);
-        let slots = wanted.div_ceil(self.payload_bytes).clamp(1, slots_max);
+        let slots = wanted.div_ceil(self.payload_bytes).clamp(1, self.slots_max());
         let spare = self.spare.pop_if(|spare| spare.len() == slots * stride);
         let bytes = spare.unwrap_or_else(|| vec![0; slots * stride].into_boxed_slice());
         Slab { bytes, stride, capacity: slots * self.payload_bytes, filled: 0, first: 0, framing }
@@ -337,8 +339,14 @@ impl SendBuffer {
         self.entries.push_back(Entry { first, end, framing, sealed, slab: Some(slab) });
     }
 
+    fn slots_max(&self) -> usize {
+        (TRANSMIT_BYTES_MAX / (self.payload_bytes + HEADER_BYTES)).clamp(1, SEGMENTS_MAX)
+    }
+
+    /// Keeps full slabs: small ones are cheap to allocate, and would only be in their way.
     fn recycle(&mut self, bytes: Box<[u8]>) {
-        if self.spare.len() < SPARE_SLABS_MAX {
+        let is_full = bytes.len() == self.slots_max() * (self.payload_bytes + HEADER_BYTES);
+        if is_full && self.spare.len() < SPARE_SLABS_MAX {
             self.spare.push(bytes);
         }
     }

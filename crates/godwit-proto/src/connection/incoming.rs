@@ -118,7 +118,7 @@ impl Connection {
             self.pending.hello_answer = true;
         }
         if let Some(halves) = &mut self.halves {
-            halves.sender.buffer.set_short_tail(false);
+            halves.sender.peer_is_godwit();
         }
     }
 }

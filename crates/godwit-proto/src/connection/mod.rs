@@ -15,6 +15,7 @@ mod message_buffer;
 mod missing;
 mod outgoing;
 mod pacer;
+mod packet_pairs;
 mod receive_buffer;
 mod receiver;
 mod rtt;

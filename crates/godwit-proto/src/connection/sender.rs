@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::loss_list::LossList;
 use super::pacer::Pacer;
+use super::packet_pairs::PacketPairs;
 use super::rtt::RttEstimator;
 use super::send_buffer::{ExpiredMessage, Numbering, SendBuffer, SlabRun};
 use super::stats::SenderStats;
@@ -32,8 +33,6 @@ const PROBE_AFTER_MAX: Duration = Duration::from_secs(1);
 const PROBES_BEFORE_TIMEOUT: u32 = 3;
 /// Drop requests that wait to be sent; a message that expires beyond that waits for the next round.
 const DROP_REQUESTS_MAX: usize = 64;
-/// A packet pair starts at each sequence number that is a multiple of this (specification section 3.2).
-const PAIR_EVERY: u32 = 16;
 
 /// The peer's view of what it received, from a full ACK.
 #[derive(Clone, Copy, Debug)]
@@ -119,8 +118,7 @@ pub(super) struct Sender {
     lost: LossList,
     drop_requests: VecDeque<DropRequest>,
     pacer: Pacer,
-    /// Whether the last new packet was the first of a pair, so that the next one is to follow at once.
-    owes_pair: bool,
+    pairs: PacketPairs,
     /// Probes since the last progress.
     probes: u32,
     probe_at: Option<Instant>,
@@ -159,7 +157,7 @@ impl Sender {
             lost: LossList::new(),
             drop_requests: VecDeque::new(),
             pacer: Pacer::new(now),
-            owes_pair: false,
+            pairs: PacketPairs::default(),
             probes: 0,
             probe_at: None,
             mss_bytes: setup.mss_bytes,
@@ -176,6 +174,12 @@ impl Sender {
         self.max_rate_bits_per_s = bits_per_s;
         let packet_bits = f64::from(self.mss_bytes) * 8.0;
         self.controller.set_max_rate(bits_per_s.map(|rate| rate as f64 / packet_bits));
+    }
+
+    /// The peer turned out to be one of ours: it acknowledges without a short packet, and receives in batches.
+    pub(super) fn peer_is_godwit(&mut self) {
+        self.buffer.set_short_tail(false);
+        self.pairs.peer_is_godwit();
     }
 
     /// Later packets carry at most this much, because the path takes no more; returns whether that changed anything.
@@ -282,10 +286,8 @@ impl Sender {
         scratch: &mut Vec<u8>,
     ) -> Option<Outgoing> {
         let room = Room { segments: room.segments.min(SEGMENTS_MAX), ..room };
-        // The second packet of a pair follows at once, whatever the pace, and in a send of its own: a receiver with offload
-        // would see one arrival time for both.
-        let owed = usize::from(std::mem::take(&mut self.owes_pair));
-        let allowed = self.pacer.allowance(now, self.interval()).clamp(owed, room.segments);
+        let owed = self.pairs.take_owed(self.controller.quantum_packets());
+        let allowed = self.pacer.allowance(now, self.interval()).max(owed).min(room.segments);
         if allowed == 0 {
             return None;
         }
@@ -552,6 +554,7 @@ impl Sender {
         if self.buffer.packet_bytes(self.next).is_some_and(|size| size > room.datagram_bytes) {
             count = 1;
         }
+        count = self.pairs.cut(self.next, self.seq_of(self.next), count);
         let run = self.buffer.take_run(self.next, count as usize, stamp, self.numbering)?;
         let packets = run.packets();
         for (offset, datagram) in run.bytes().chunks(run.stride()).enumerate() {
@@ -563,7 +566,7 @@ impl Sender {
             self.next += 1;
             self.controller.on_sent(&Sent { tag, now, bytes, app_limited, retransmission: false, in_flight_packets });
         }
-        self.owes_pair = self.seq_of(self.next - 1).value().is_multiple_of(PAIR_EVERY);
+        self.pairs.sent(self.seq_of(self.next - 1));
         self.count_sent(packets as u64, run.bytes().len() - packets * HEADER_BYTES);
         self.pacer.charge(now, packets, self.interval());
         Some(run)

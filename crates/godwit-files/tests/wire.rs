@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,12 @@ impl Served {
         let listen = ["udt://127.0.0.1:0", "http://127.0.0.1:0"].map(|url| url.parse().unwrap());
         let server = Server::bind(&listen, ServerConfig::default()).unwrap();
         let urls = server.local_urls().iter().map(|url| url.to_string().trim_end_matches('/').to_owned()).collect();
-        let config = FilesConfig { allow_upload: true, settle_time: Duration::ZERO, ..FilesConfig::default() };
+        let config = FilesConfig {
+            allow_upload: true,
+            settle_time: Duration::ZERO,
+            concurrent_hashes_max: NonZeroUsize::MIN,
+            ..FilesConfig::default()
+        };
         let service = FileService::new(&directory.path().join("root"), config).unwrap();
         let service = move |request| {
             let service = service.clone();
@@ -153,4 +159,48 @@ async fn a_refusal_comes_in_place_of_100_continue() {
     assert!(put("/missing/f", "Content-Length: 5", "").starts_with("HTTP/1.1 409 "));
     let stored = put("/f", "Content-Length: 5", "hello");
     assert!(stored.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 "), "{stored}");
+}
+
+/// Only one file is hashed at a time here: whoever leaves must make room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_is_given_up_when_its_client_leaves() {
+    let served = Served::start();
+    fs::write(served.path("root/small"), "hello").unwrap();
+    // Sparse; hashing it would take many minutes.
+    fs::File::create(served.path("root/endless")).unwrap().set_len(1 << 40).unwrap();
+    for base in &served.urls {
+        let head = |client: &Client, name: &str| {
+            let request = Request::head(format!("{base}/{name}")).header("want-repr-digest", "sha-256=9");
+            let (client, request) = (client.clone(), request.body(empty_body()).unwrap());
+            async move { client.request(request).await }
+        };
+        let leaves = Client::new(ClientConfig::default());
+        let gives_up = tokio::time::timeout(Duration::from_millis(200), head(&leaves, "endless")).await;
+        assert!(gives_up.is_err(), "it cannot have been hashed");
+        drop(leaves);
+        let stays = Client::new(ClientConfig::default());
+        let answer = tokio::time::timeout(Duration::from_secs(60), head(&stays, "small")).await;
+        assert!(answer.expect("nobody waits for the other file").unwrap().headers().contains_key("repr-digest"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_vanishes_with_its_connection() {
+    let served = Served::start();
+    let address = served.urls[1].strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"PUT /f HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n").unwrap();
+    stream.write_all(&[7; 300_000]).unwrap();
+    let on_disk = || fs::read_dir(served.path("root")).unwrap().count();
+    let until = async |count| {
+        let wait = async {
+            while on_disk() != count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the condition never came true");
+    };
+    until(1).await;
+    drop(stream);
+    until(0).await;
 }

@@ -1,12 +1,13 @@
 //! Uploads on their way to disk: a hidden temporary file beside the destination, which takes the name when it is whole.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use cap_std::fs::{Dir, Metadata, OpenOptions, Permissions};
+use cap_std::fs::{Dir, Metadata, MetadataExt as _, OpenOptions};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use tracing::warn;
@@ -33,6 +34,7 @@ pub(crate) struct Destination {
 /// The regular file that has the name now.
 pub(crate) struct Existing {
     pub(crate) identity: FileIdentity,
+    /// Without setuid, setgid and sticky: they were given to other content.
     permissions: Permissions,
 }
 
@@ -55,7 +57,8 @@ impl Destination {
     pub(crate) fn existing(&self) -> Result<Option<Existing>, StoreError> {
         match self.dir.symlink_metadata(&self.name) {
             Ok(metadata) if metadata.is_file() => {
-                Ok(Some(Existing { identity: FileIdentity::new(&metadata), permissions: metadata.permissions() }))
+                let permissions = Permissions::from_mode(metadata.mode() & 0o777);
+                Ok(Some(Existing { identity: FileIdentity::new(&metadata), permissions }))
             }
             Ok(_) => Err(StoreError::NotAFile),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -108,8 +111,7 @@ impl Incoming {
         let temporary_name = self.temporary_name.as_ref().expect("a file is placed once");
         let Destination { dir, name } = &self.destination;
         if let Some(existing) = existing {
-            let permissions = existing.permissions.into_std(&self.file).map_err(StoreError::from_io)?;
-            self.file.set_permissions(permissions).map_err(StoreError::from_io)?;
+            self.file.set_permissions(existing.permissions).map_err(StoreError::from_io)?;
             dir.rename(temporary_name, dir, name).map_err(StoreError::from_io)?;
         } else {
             rename_to_free_name(dir, temporary_name, name).map_err(StoreError::from_io)?;

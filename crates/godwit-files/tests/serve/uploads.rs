@@ -32,11 +32,11 @@ async fn stores_and_says_what() {
 async fn a_plain_put_replaces_and_keeps_the_permissions() {
     let fixture = Fixture::with(uploading());
     fixture.write("f", "old and longer");
-    fs::set_permissions(fixture.root.join("f"), fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(fixture.root.join("f"), fs::Permissions::from_mode(0o4640)).unwrap();
     let answer = fixture.put("/f", &[], Frames::of(&[b"new"])).await;
     assert_eq!((answer.status, answer.field("content-length")), (StatusCode::NO_CONTENT, ""));
     assert_eq!(fs::read(fixture.root.join("f")).unwrap(), b"new");
-    assert_eq!(fs::metadata(fixture.root.join("f")).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(fs::metadata(fixture.root.join("f")).unwrap().permissions().mode() & 0o7777, 0o640);
     assert_eq!(fixture.on_disk(), ["f"]);
 }
 

@@ -73,13 +73,21 @@ impl Namespace {
     /// If `work` does.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let inside = || {
-            setns(&self.descriptor, CloneFlags::CLONE_NEWNET).expect("a namespace of ours can be entered");
+            self.enter();
             work()
         };
         std::thread::scope(|scope| match scope.spawn(inside).join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
         })
+    }
+
+    /// Moves the calling thread inside for good, for the threads of a runtime.
+    ///
+    /// # Panics
+    /// If the kernel refuses, as it does not to who made a namespace.
+    pub fn enter(&self) {
+        setns(&self.descriptor, CloneFlags::CLONE_NEWNET).expect("a namespace of ours can be entered");
     }
 
     /// Runs `ip` inside, with these words as its arguments.

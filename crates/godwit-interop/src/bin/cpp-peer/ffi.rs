@@ -92,6 +92,9 @@ pub(crate) struct UdtError {
     pub(crate) code: i32,
 }
 
+/// The socket is not, or no longer, known.
+const NO_SUCH_SOCKET: i32 = 5004;
+
 /// Connection lost: also how libudt says that the peer has closed.
 pub(crate) const CONNECTION_LOST: i32 = 2001;
 
@@ -187,9 +190,13 @@ impl Socket<'_> {
         self.udt.check("connect", result).map(drop)
     }
 
+    /// Also if libudt has removed the socket already, as it does within a second once the connection is lost.
     pub(crate) fn close(self) -> Result<(), UdtError> {
         // SAFETY: plain numbers.
-        self.udt.check("close", unsafe { (self.udt.api.close)(self.id) }).map(drop)
+        match self.udt.check("close", unsafe { (self.udt.api.close)(self.id) }) {
+            Err(UdtError { code: NO_SUCH_SOCKET, .. }) => Ok(()),
+            result => result.map(drop),
+        }
     }
 
     pub(crate) fn local_address(self) -> Result<SocketAddr, UdtError> {

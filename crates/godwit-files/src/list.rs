@@ -24,7 +24,7 @@ const CHUNK_ENTRIES: usize = 512;
 /// Answers a GET of a directory with its entries: directories first, each kind in the order of the names' bytes.
 pub(crate) fn respond(request_headers: &HeaderMap, path: &UrlPath, entries: Entries) -> Response<Body> {
     let format = Format::negotiate(request_headers);
-    let listing = Listing { entries, run: Vec::new().into_iter(), format, path: path.clone(), written_entries: None };
+    let listing = Listing::new(entries, format, path, RUN_ENTRIES_MAX);
     let mut response = Response::new(BlockingBody::new(listing, None).boxed_unsync());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
@@ -40,6 +40,7 @@ pub(crate) fn respond(request_headers: &HeaderMap, path: &UrlPath, entries: Entr
 /// A listing that is being written.
 struct Listing {
     entries: Entries,
+    run_entries_max: usize,
     /// Read and sorted, not written yet.
     run: vec::IntoIter<DirectoryEntry>,
     format: Format,
@@ -77,12 +78,65 @@ impl ChunkSource for Listing {
 }
 
 impl Listing {
+    fn new(entries: Entries, format: Format, path: &UrlPath, run_entries_max: usize) -> Self {
+        let run = Vec::new().into_iter();
+        Self { entries, run_entries_max, run, format, path: path.clone(), written_entries: None }
+    }
+
     fn read_run(&mut self) -> Result<Vec<DirectoryEntry>, BoxError> {
-        let mut run = self.entries.by_ref().take(RUN_ENTRIES_MAX).collect::<Result<Vec<_>, _>>()?;
+        let mut run = self.entries.by_ref().take(self.run_entries_max).collect::<Result<Vec<_>, _>>()?;
         run.sort_unstable_by(|a, b| {
             let is_file = |entry: &DirectoryEntry| entry.kind != EntryKind::Directory;
             is_file(a).cmp(&is_file(b)).then_with(|| a.name.cmp(&b.name))
         });
         Ok(run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::{Root, Served};
+
+    fn listed(root: &Root, run_entries_max: usize) -> Vec<String> {
+        let Ok(Served::Directory(directory)) = root.look_up(Path::new(".")) else { panic!("the root is a directory") };
+        let path = UrlPath::parse("/").unwrap();
+        let mut listing = Listing::new(directory.entries().unwrap(), Format::Json, &path, run_entries_max);
+        let mut text = Vec::new();
+        loop {
+            match listing.next_chunk().unwrap() {
+                Chunk::More(bytes) => text.extend_from_slice(&bytes),
+                Chunk::Last(bytes, trailers) => {
+                    assert_eq!(trailers, None);
+                    text.extend_from_slice(&bytes);
+                    break;
+                }
+            }
+        }
+        let entries: Vec<serde_json::Value> = serde_json::from_slice(&text).unwrap();
+        entries.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Around every limit of the writer, as one sorted run and as several.
+    #[test]
+    fn directories_of_every_size_are_listed_completely() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let mut created = BTreeSet::new();
+        for size in [0, 1, 599, 600, 601, 2 * CHUNK_ENTRIES - 1, 2 * CHUNK_ENTRIES, 1200, 1201] {
+            for index in created.len()..size {
+                let name = format!("{index:05}");
+                fs::write(directory.path().join(&name), "").unwrap();
+                created.insert(name);
+            }
+            assert!(listed(&root, 10_000).iter().eq(&created), "{size}");
+            let in_runs = listed(&root, 600);
+            assert!(in_runs.chunks(600).all(<[String]>::is_sorted), "{size}");
+            assert_eq!((in_runs.len(), BTreeSet::from_iter(in_runs)), (size, created.clone()));
+        }
     }
 }

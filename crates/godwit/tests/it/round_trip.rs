@@ -17,6 +17,8 @@ macro_rules! over_every_transport {
 over_every_transport! {
     downloads_are_what_is_served,
     a_download_that_is_done_has_nothing_to_do,
+    uploads_are_stored_and_not_replaced,
+    uploads_are_refused_with_a_reason,
     listings_show_what_is_there,
     a_download_survives_the_server,
     serve_drains_and_ends,
@@ -48,6 +50,39 @@ fn a_download_that_is_done_has_nothing_to_do(scheme: &str) {
     write(root.path(), "f", b"changed");
     godwit(directory.path(), &["get", &server.url_of("f")]).expect(1).says("f exists");
     assert_eq!(fs::read(directory.path().join("f")).expect("there"), b"hello");
+}
+
+fn uploads_are_stored_and_not_replaced(scheme: &str) {
+    let (root, directory) = (scratch(), scratch());
+    fs::create_dir(root.path().join("incoming")).expect("created");
+    let big = noise(5_000_000);
+    write(directory.path(), "big.bin", &big);
+    write(directory.path(), "a b%.txt", b"one");
+    let server = Served::start(scheme, root.path(), &["--allow-upload"]);
+    let incoming = server.url_of("incoming/");
+    godwit(directory.path(), &["put", "big.bin", "a b%.txt", &incoming]).expect(0).says("stored");
+    assert!(fs::read(root.path().join("incoming/big.bin")).expect("there") == big);
+    assert_eq!(names(&root.path().join("incoming")), ["a b%.txt", "big.bin"]);
+
+    write(directory.path(), "a b%.txt", b"two");
+    godwit(directory.path(), &["put", "a b%.txt", &incoming]).expect(1).says("exists on the server");
+    assert_eq!(fs::read(root.path().join("incoming/a b%.txt")).expect("there"), b"one");
+    godwit(directory.path(), &["put", "--force", "a b%.txt", &incoming]).expect(0).says("replaced");
+    assert_eq!(fs::read(root.path().join("incoming/a b%.txt")).expect("there"), b"two");
+    godwit(directory.path(), &["put", "a b%.txt", &server.url_of("incoming/named")]).expect(0);
+    assert_eq!(names(&root.path().join("incoming")), ["a b%.txt", "big.bin", "named"]);
+}
+
+fn uploads_are_refused_with_a_reason(scheme: &str) {
+    let (root, directory) = (scratch(), scratch());
+    write(directory.path(), "big.bin", &noise(5_000_000));
+    let read_only = Served::start(scheme, root.path(), &[]);
+    godwit(directory.path(), &["put", "big.bin", &read_only.url]).expect(1).says("403");
+    let small = Served::start(scheme, root.path(), &["--allow-upload", "--max-upload-size", "1M"]);
+    godwit(directory.path(), &["put", "big.bin", &small.url]).expect(1).says("413");
+    godwit(directory.path(), &["put", "missing", &small.url]).expect(1).says("cannot open missing");
+    godwit(directory.path(), &["put", ".", &small.url_of("name")]).expect(1);
+    assert!(names(root.path()).is_empty());
 }
 
 fn listings_show_what_is_there(scheme: &str) {

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::commands::cat::CatError;
 use crate::commands::demo::DemoError;
 use crate::signals::StopSignal;
+use crate::stderr;
 
 /// One variant per way to fail that the user or the exit code tells apart.
 #[derive(Debug, Error)]
@@ -63,7 +64,7 @@ impl CommandError {
     /// Says on stderr what happened; nothing where the user knows.
     pub(crate) fn report(&self) {
         if !matches!(self, Self::Stopped(_)) {
-            eprintln!("godwit: {self}");
+            stderr::say(format_args!("godwit: {self}"));
         }
     }
 }

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
+use crate::stderr;
+
 /// Starts logging. What the environment asks for is a filter in the syntax of `tracing_subscriber::EnvFilter`, such as
 /// `info,godwit_udt=debug`; a malformed one is reported and ignored.
 pub(crate) fn start(quiet: bool, verbose: u8) {
@@ -18,7 +20,7 @@ pub(crate) fn start(quiet: bool, verbose: u8) {
         ["GODWIT_LOG", "RUST_LOG"].iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()));
     let filter = asked.map(|text| {
         EnvFilter::try_new(&text).unwrap_or_else(|error| {
-            eprintln!("godwit: ignoring the log filter from the environment: {error}");
+            stderr::say(format_args!("godwit: ignoring the log filter from the environment: {error}"));
             EnvFilter::new(default)
         })
     });

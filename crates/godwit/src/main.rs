@@ -10,6 +10,7 @@ mod exit_code;
 mod logging;
 mod progress;
 mod signals;
+mod stderr;
 
 use std::time::Duration;
 

@@ -11,6 +11,8 @@ use godwit_files::plan::resume::Anew;
 use godwit_files::progress::{Event, Observer, Silent};
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::stderr;
+
 /// Seldom enough for a log file, often enough to see that it moves.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// Longer names would push the bar out of a terminal of 80 columns.
@@ -80,7 +82,7 @@ impl Observer for Bar {
             Event::Moved { position } => self.bar.set_position(position),
             event => {
                 if let Some(text) = notice(event) {
-                    self.bar.suspend(|| eprintln!("{}: {text}", self.name));
+                    self.bar.suspend(|| stderr::say(format_args!("{}: {text}", self.name)));
                 }
             }
         }
@@ -116,12 +118,12 @@ impl Observer for Lines {
             }
             Event::Moved { position } => {
                 if let Some(line) = state.line(position, Instant::now()) {
-                    eprintln!("{}: {line}", self.name);
+                    stderr::say(format_args!("{}: {line}", self.name));
                 }
             }
             event => {
                 if let Some(text) = notice(event) {
-                    eprintln!("{}: {text}", self.name);
+                    stderr::say(format_args!("{}: {text}", self.name));
                 }
             }
         }

@@ -138,12 +138,16 @@ impl<'a> Transfer<'a> {
     /// All bytes are there from an earlier request: they count if the server's file is still that version.
     async fn check_complete(&mut self, validator: &Validator) -> Result<Attempt, DownloadError> {
         self.observer.on(Event::Verifying);
-        let now = describe(self.client, self.url, true, self.options).await?;
-        self.answered = true;
-        if now.validator.as_ref() != Some(validator) {
-            return Ok(self.again());
+        let described = describe(self.client, self.url, true, self.options).await;
+        match described {
+            Ok(now) if now.validator.as_ref() == Some(validator) => {
+                Ok(Attempt::Arrived(Arrived { digest: now.digest, connection: None }))
+            }
+            // A server without HEAD cannot tell; GET will, and also if the file is gone.
+            Ok(_) => Ok(self.again()),
+            Err(DownloadError::Refused(refusal)) if !refusal.is_transient() => Ok(self.again()),
+            Err(error) => Err(error),
         }
-        Ok(Attempt::Arrived(Arrived { digest: now.digest, connection: None }))
     }
 
     async fn store_whole(&mut self, response: Response<Body>, length: Option<u64>) -> Result<Attempt, DownloadError> {
@@ -187,7 +191,11 @@ impl<'a> Transfer<'a> {
     /// Asks for the SHA-256 of the version that just arrived; of another version it would tell nothing.
     async fn ask_digest(&self) -> Result<Option<Sha256Digest>, DownloadError> {
         self.observer.on(Event::Verifying);
-        let now = describe(self.client, self.url, true, self.options).await?;
+        let now = match describe(self.client, self.url, true, self.options).await {
+            // All bytes are there: a server that does not answer HEAD only leaves them unverified.
+            Err(DownloadError::Refused(refusal)) if !refusal.is_transient() => return Ok(None),
+            now => now?,
+        };
         let ours = self.part().meta().and_then(|meta| meta.validator.as_ref());
         Ok(now.digest.filter(|_| ours.is_some() && now.validator.as_ref() == ours))
     }

@@ -19,6 +19,7 @@ use super::{FAREWELL_TIME_MAX, stoppable};
 use crate::config::CatConfig;
 use crate::error::CommandError;
 use crate::signals::Signals;
+use crate::stderr;
 
 /// One read of stdin, one write to stdout.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -90,7 +91,7 @@ async fn receive(open: &mut Option<Endpoint>, address: SocketAddr, quiet: bool) 
     let listener = endpoint.listen(stream_config(), ListenLimits { backlog: 1, ..ListenLimits::default() })?;
     if !quiet {
         // stdout belongs to the data.
-        eprintln!("listening on udt://{}/", listener.local_addr());
+        stderr::say(format_args!("listening on udt://{}/", listener.local_addr()));
     }
     let mut stream = listener.accept().await?;
     drop(listener);

@@ -1,7 +1,7 @@
 //! `godwit demo`: the main job on one machine: a download over a path that loses packets, beside one over a clean one.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +55,8 @@ pub(crate) enum DemoError {
     Differs { name: &'static str, expected: Sha256Digest, actual: Sha256Digest },
     #[error("{name} arrived without being verified")]
     NotVerified { name: &'static str },
+    #[error("cannot print: {0}")]
+    Print(io::Error),
     #[error("the demo did not end within {0:?}: this machine is too slow for it, or too busy")]
     TooLong(Duration),
 }
@@ -64,7 +66,8 @@ impl DemoError {
         match self {
             Self::Download { error, .. } => error.fault(),
             Self::Differs { .. } | Self::NotVerified { .. } => Fault::Integrity,
-            Self::Sample(_) | Self::OpenRoot(_) | Self::Bind(_) | Self::Path(_) | Self::TooLong(_) => Fault::Other,
+            Self::Sample(_) | Self::OpenRoot(_) | Self::Bind(_) | Self::Path(_) => Fault::Other,
+            Self::Print(_) | Self::TooLong(_) => Fault::Other,
         }
     }
 }
@@ -76,36 +79,28 @@ pub(crate) async fn run(quiet: bool) -> Result<(), CommandError> {
 }
 
 async fn demonstrate(quiet: bool) -> Result<(), DemoError> {
-    let say = |text: fmt::Arguments<'_>| {
-        if !quiet {
-            println!("{text}");
-        }
-    };
+    let tell = |line: fmt::Arguments<'_>| if quiet { Ok(()) } else { print(line) };
     let sample = Sample::make().map_err(DemoError::Sample)?;
     let served = Served::start(sample.served.path())?;
-    say(format_args!(
-        "serving {} of noise and {} small files over UDT at {}",
-        HumanBytes(BIG_BYTES as u64),
-        SMALL_FILES.len(),
-        served.url
-    ));
+    let (big, small) = (HumanBytes(BIG_BYTES as u64), SMALL_FILES.len());
+    tell(format_args!("serving {big} of noise and {small} small files over UDT at {}", served.url))?;
     let link = LinkConfig { delay: DELAY, rate_bits_per_s: Some(RATE_BITS_PER_S), loss: LOSS, ..LinkConfig::default() };
     let relay = Relay::start(served.url.address, link, link, SEED)?;
-    say(format_args!(
-        "a path of {} ms RTT, {} % loss each way and {} Mbit/s begins at {}",
-        2 * DELAY.as_millis(),
-        LOSS * 100.0,
-        RATE_BITS_PER_S / 1_000_000,
-        relay.addr()
-    ));
+    let (rtt_ms, percent, mbit) = (2 * DELAY.as_millis(), LOSS * 100.0, RATE_BITS_PER_S / 1_000_000);
+    let begins = relay.addr();
+    tell(format_args!("a path of {rtt_ms} ms RTT, {percent} % loss each way and {mbit} Mbit/s begins at {begins}"))?;
     let lossy = sample.download(&served, "over the path", relay.addr(), quiet).await?;
     let clean = sample.download(&served, "clean loopback", served.url.address, quiet).await?;
-    print!("{}", Table([&lossy, &clean]));
-    say(format_args!("all files arrived whole: SHA-256 of {BIG_NAME} is {}", sample.big_sha256));
+    print(Table([&lossy, &clean]))?;
+    tell(format_args!("all files arrived whole: SHA-256 of {BIG_NAME} is {}", sample.big_sha256))?;
     if let Err(drops) = relay.stats().check() {
-        println!("the path lost more than it should, this machine is busy: {drops}");
+        print(format_args!("the path lost more than it should, this machine is busy: {drops}"))?;
     }
     Ok(())
+}
+
+fn print(lines: impl fmt::Display) -> Result<(), DemoError> {
+    writeln!(io::stdout(), "{lines}").map_err(DemoError::Print)
 }
 
 /// What is served, and where it is downloaded to; both vanish with it.
@@ -219,7 +214,7 @@ struct Table<'a>([&'a Row; 2]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:16}{:>9}{:>15}{:>22}{:>12}  controller", "", "time", "rate", "retransmitted", "RTT")?;
+        write!(f, "{:16}{:>9}{:>15}{:>22}{:>12}  controller", "", "time", "rate", "retransmitted", "RTT")?;
         for row in self.0 {
             let rate = BIG_BYTES as f64 * 8.0 / row.time.as_secs_f64() / 1e6;
             let sender = row.stats.sender;
@@ -228,9 +223,9 @@ impl fmt::Display for Table<'_> {
             let rtt = row.stats.rtt.as_secs_f64() * 1e3;
             let controller = format!("{:?}", row.stats.controller).to_lowercase();
             let time = row.time.as_secs_f64();
-            writeln!(
+            write!(
                 f,
-                "{:16}{time:>7.2} s{rate:>8.1} Mbit/s{retransmitted:>22}{rtt:>9.1} ms  {controller}",
+                "\n{:16}{time:>7.2} s{rate:>8.1} Mbit/s{retransmitted:>22}{rtt:>9.1} ms  {controller}",
                 row.what
             )?;
         }

@@ -11,6 +11,7 @@ use super::Failures;
 use crate::config::GetConfig;
 use crate::error::CommandError;
 use crate::progress::{self, Rate};
+use crate::stderr;
 
 /// Downloads one after the other; a failure does not keep the next from being tried.
 pub(crate) async fn run(client: &Client, config: GetConfig, quiet: bool) -> Result<(), CommandError> {
@@ -19,7 +20,7 @@ pub(crate) async fn run(client: &Client, config: GetConfig, quiet: bool) -> Resu
         let started = Instant::now();
         let observer = progress::observer(target, quiet);
         match download(client, url, target, &config.options, observer).await {
-            Ok(downloaded) if !quiet => eprintln!("{}", summary(&downloaded, started)),
+            Ok(downloaded) if !quiet => stderr::say(summary(&downloaded, started)),
             Ok(_) => {}
             Err(error) => {
                 let error = CommandError::Download { what: url.to_string(), error: Box::new(error) };

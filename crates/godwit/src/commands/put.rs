@@ -10,6 +10,7 @@ use super::Failures;
 use crate::config::PutConfig;
 use crate::error::CommandError;
 use crate::progress::{self, Rate};
+use crate::stderr;
 
 /// Uploads one after the other; a failure does not keep the next from being tried.
 pub(crate) async fn run(client: &Client, config: PutConfig, quiet: bool) -> Result<(), CommandError> {
@@ -24,7 +25,7 @@ pub(crate) async fn run(client: &Client, config: PutConfig, quiet: bool) -> Resu
                 let rate = Rate { bytes: uploaded.length, time };
                 let done = if uploaded.replaced { "replaced" } else { "stored" };
                 let (length, digest) = (HumanBytes(uploaded.length), uploaded.sha256);
-                eprintln!("{url}: {done}, {length} in {:.1?} ({rate}), SHA-256 {digest}", time);
+                stderr::say(format_args!("{url}: {done}, {length} in {time:.1?} ({rate}), SHA-256 {digest}"));
             }
             Ok(_) => {}
             Err(error) => {

@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::ServeConfig;
 use crate::error::CommandError;
 use crate::signals::{Signals, StopSignal};
+use crate::stderr;
 
 /// Files and sockets that are open beside one file and one socket per connection.
 const DESCRIPTORS_BESIDE_CONNECTIONS: u64 = 64;
@@ -22,7 +23,7 @@ pub(crate) async fn run(config: ServeConfig, quiet: bool, mut signals: Signals) 
     let server = Server::bind(&config.listen, config.server.clone())?;
     let urls = server.local_urls();
     if !quiet {
-        eprint!("{}", exposure(&config, &urls));
+        stderr::say(exposure(&config, &urls));
     }
     announce(&urls).map_err(CommandError::Print)?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -39,10 +40,8 @@ pub(crate) async fn run(config: ServeConfig, quiet: bool, mut signals: Signals) 
         () = &mut serving => StopSignal::Terminate,
     };
     if !quiet {
-        eprintln!(
-            "stopping: transfers may finish for {:?}, a second signal stops at once",
-            config.server.drain_timeout
-        );
+        let limit = config.server.drain_timeout;
+        stderr::say(format_args!("stopping: transfers may finish for {limit:?}, a second signal stops at once"));
     }
     drop(stop);
     tokio::select! {
@@ -74,7 +73,7 @@ fn exposure(config: &ServeConfig, urls: &[ListenUrl]) -> String {
     for url in urls {
         text.push_str(&format!("  at {url} to {}\n", audience(url.address.ip())));
     }
-    text.push_str(&format!("unauthenticated and unencrypted: everyone who reaches these addresses {may}\n"));
+    text.push_str(&format!("unauthenticated and unencrypted: everyone who reaches these addresses {may}"));
     text
 }
 

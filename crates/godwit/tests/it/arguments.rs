@@ -1,6 +1,6 @@
 //! What the arguments alone decide.
 
-use crate::support::{Reply, Scripted, godwit, names, scratch, write};
+use crate::support::{Reply, Scripted, announcement, command, godwit, names, scratch, write};
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
@@ -81,4 +81,18 @@ fn help_and_version_go_to_stdout() {
     let help = godwit(directory.path(), &["--help"]).expect(0);
     assert!(help.stdout.contains("143  ended by SIGTERM") && help.stderr.is_empty());
     assert!(godwit(directory.path(), &["--version"]).expect(0).stdout.starts_with("godwit "));
+}
+
+#[test]
+fn flags_win_over_the_environment() {
+    let root = scratch();
+    for (arguments, port) in
+        [(&["serve"][..], "udt://127.0.0.1:"), (&["serve", "--listen", "http://127.0.0.1:0"], "http://")]
+    {
+        let mut command = command(root.path(), arguments);
+        let mut child = command.env("GODWIT_LISTEN", "udt://127.0.0.1:0").spawn().expect("the binary starts");
+        let (url, _stdout) = announcement(child.stdout.take().expect("piped"));
+        child.kill().and_then(|()| child.wait()).expect("it runs");
+        assert!(url.as_ref().is_some_and(|url| url.starts_with(port)), "{arguments:?}: {url:?}");
+    }
 }

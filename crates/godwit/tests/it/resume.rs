@@ -66,6 +66,20 @@ fn goes_on_in_the_next_run_and_asks_for_the_digest_that_a_part_lacks() {
 }
 
 #[test]
+fn a_server_without_head_leaves_a_part_unverified() {
+    let server = cut_first(|number, content| match number {
+        1 => {
+            let head = [PARTIAL, TAG, "Content-Length: 60000", "Content-Range: bytes 40000-99999/100000"];
+            Reply::new(&head, &content[40_000..])
+        }
+        _ => Reply::new(&["HTTP/1.1 405 Method Not Allowed", "Content-Length: 0"], b""),
+    });
+    let directory = scratch();
+    godwit(directory.path(), &["get", &server.url_of("f")]).expect(0).says("not verified");
+    assert_eq!(fs::read(directory.path().join("f")).expect("there"), noise(100_000));
+}
+
+#[test]
 fn a_part_that_was_damaged_on_disk_is_found_out() {
     let digest = repr_digest(&noise(100_000));
     let server = cut_first(move |_, content| {

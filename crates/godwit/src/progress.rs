@@ -15,6 +15,8 @@ use crate::stderr;
 
 /// Seldom enough for a log file, often enough to see that it moves.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the bar is drawn while nothing moves.
+const TICK_INTERVAL: Duration = Duration::from_millis(500);
 /// Longer names would push the bar out of a terminal of 80 columns.
 const NAME_COLUMNS_MAX: usize = 30;
 
@@ -56,8 +58,8 @@ struct Bar {
 
 impl Bar {
     fn new(name: String) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        Self { name, bar }
+        // Shown when there is something to show.
+        Self { name, bar: ProgressBar::hidden() }
     }
 }
 
@@ -70,14 +72,17 @@ impl Observer for Bar {
                     None => "{prefix} {spinner} {bytes}, {binary_bytes_per_sec}",
                 };
                 let style = ProgressStyle::with_template(template).expect("the template is constant");
-                self.bar.set_style(style.progress_chars("=> "));
-                self.bar.set_prefix(shortened(&self.name));
                 if let Some(total) = total {
                     self.bar.set_length(total);
                 }
                 self.bar.set_position(from);
                 // What was there already is no speed of this run.
                 self.bar.reset_eta();
+                self.bar.set_style(style.progress_chars("=> "));
+                self.bar.set_prefix(shortened(&self.name));
+                // A rate that falls while nothing comes tells more than one that stands still.
+                self.bar.enable_steady_tick(TICK_INTERVAL);
+                self.bar.set_draw_target(ProgressDrawTarget::stderr());
             }
             Event::Moved { position } => self.bar.set_position(position),
             event => {

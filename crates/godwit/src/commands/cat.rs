@@ -125,7 +125,9 @@ async fn send(open: &mut Option<Endpoint>, host: &str, port: u16) -> Result<(), 
             rest = &rest[written..];
         }
     }
-    Ok(stream.close().await?)
+    let closed = stream.close().await;
+    tracing::info!(stats = ?stream.stats(), "closed");
+    Ok(closed?)
 }
 
 /// Tries the addresses of the host one after the other.

@@ -69,6 +69,15 @@ impl MessageBuffer {
         self.advance();
     }
 
+    /// Copies what pins more memory than its own; says how many bytes that saved.
+    pub(super) fn compact(&mut self) -> usize {
+        let compact = |slot: &mut Slot| match slot {
+            Slot::Present(segment) => segment.compact(),
+            Slot::Missing | Slot::Done => 0,
+        };
+        self.ring.iter_mut().map(compact).sum()
+    }
+
     /// Whether a whole message waits.
     pub(super) fn is_readable(&self) -> bool {
         !self.ready.is_empty()

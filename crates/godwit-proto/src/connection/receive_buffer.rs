@@ -30,6 +30,19 @@ pub(super) struct Segment {
     pub(super) message: MsgNumber,
 }
 
+impl Segment {
+    /// Copies the payload out of the batch that it pins, if that saves anything; says how many bytes it did.
+    pub(super) fn compact(&mut self) -> usize {
+        let compact_bytes = self.payload.len() + PACKET_OVERHEAD_BYTES;
+        let saved_bytes = self.charge_bytes.saturating_sub(compact_bytes);
+        if saved_bytes > 0 {
+            self.payload = Bytes::copy_from_slice(&self.payload);
+            self.charge_bytes = compact_bytes;
+        }
+        saved_bytes
+    }
+}
+
 /// How the payloads of one batch are kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keeping {
@@ -100,7 +113,7 @@ impl ReceiveBuffer {
     }
 
     /// Takes in packet `index`.
-    pub(super) fn insert(&mut self, index: u64, segment: Segment) -> Inserted {
+    pub(super) fn insert(&mut self, index: u64, mut segment: Segment) -> Inserted {
         if index >= self.oldest() + u64::from(self.window_packets) {
             return Inserted::NoRoom;
         }
@@ -108,10 +121,11 @@ impl ReceiveBuffer {
         if self.contains(index) {
             return Inserted::Duplicate;
         }
-        let charge = segment.charge_bytes;
-        if self.pinned_bytes + charge > self.limit_bytes && !self.makes_exception_for(index) {
+        if self.pinned_bytes + segment.charge_bytes > self.limit_bytes && !self.makes_exception_for(index, &mut segment)
+        {
             return Inserted::NoRoom;
         }
+        let charge = segment.charge_bytes;
         match &mut self.kind {
             Kind::Stream(stream) => stream.insert(index, segment),
             Kind::Messages(messages) => messages.insert(index, segment),
@@ -204,14 +218,19 @@ impl ReceiveBuffer {
 
     /// Whether a packet gets in although the memory is used up: the one that everything waits for, if the application can't
     /// make room by reading. Otherwise a buffer full of later packets could never drain.
-    fn makes_exception_for(&mut self, index: u64) -> bool {
+    fn makes_exception_for(&mut self, index: u64, segment: &mut Segment) -> bool {
         if index != self.next() || self.is_readable() {
             return false;
         }
         if let Kind::Messages(messages) = &mut self.kind {
-            // A message that is larger than the buffer can never become whole.
-            messages.discard_oldest();
-            self.collect_freed();
+            // Any message within the announced window fits once no packet pins more than itself.
+            self.pinned_bytes -= messages.compact();
+            segment.compact();
+            if self.pinned_bytes + segment.charge_bytes > self.limit_bytes {
+                // One that is larger than the buffer can never become whole.
+                messages.discard_oldest();
+                self.collect_freed();
+            }
         }
         true
     }
@@ -343,6 +362,20 @@ mod tests {
         assert_eq!(kept[1].0.as_ptr() as usize - kept[0].0.as_ptr() as usize, 1000);
         let charged: usize = kept.iter().map(|(_, charge)| charge - PACKET_OVERHEAD_BYTES).sum();
         assert!((65_000..66_500).contains(&charged), "{charged}");
+    }
+
+    /// Each packet pins a buffer that it fills to two thirds, so they seem to need more than there is.
+    #[test]
+    fn a_message_of_the_whole_window_fits_whatever_its_packets_pin() {
+        let mut buffer = ReceiveBuffer::new(SocketType::Datagram, 36 * (1456 + PACKET_OVERHEAD_BYTES), 36, 1456);
+        let (payload, charge_bytes) = (Bytes::from(vec![7; 1456]), 2144);
+        for index in 0..36 {
+            let position = MessagePosition::of(index, 36);
+            let segment = Segment { payload: payload.clone(), charge_bytes, position, ..segment(b"") };
+            assert_eq!(buffer.insert(index as u64, segment), Inserted::New);
+        }
+        assert_eq!(buffer.pop_message().map(|message| message.len()), Some(36 * 1456));
+        assert_eq!(buffer.pinned_bytes(), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Tests of whole connections under a virtual clock.
 
+mod hostile;
 mod lifecycle;
 mod malformed_input;
 mod messages;
@@ -9,6 +10,7 @@ mod pitfalls_later;
 mod puppet;
 mod rendezvous;
 mod repair;
+mod scenarios;
 mod streams;
 
 use std::time::Instant;

@@ -52,10 +52,10 @@ fn never_repeats_naks() -> Tamper {
 
 /// A connection whose controller has got going: libudt's needs some dozens of ACKs until it believes the delivery rate,
 /// and crawls if a loss ends its slow start before.
-fn warm(seed: u8, faults: Faults) -> (Network, ConnectionHandle, ConnectionHandle) {
-    let mut network = Network::new(seed, faults);
+fn warm(seed: u8, rounds: u32) -> (Network, ConnectionHandle, ConnectionHandle) {
+    let mut network = Network::new(seed, Faults::default());
     let (client, server) = network.establish(config(), config());
-    for _ in 0..20 {
+    for _ in 0..rounds {
         write(&mut network, client, BYTES);
         drain(&mut network, server, BYTES);
         network.run_for(Duration::from_millis(100));
@@ -143,7 +143,7 @@ fn on_a_lan_the_pause_is_20_ms() {
 fn what_is_lost_n_times_is_sent_again_n_times() {
     for (position, times) in [(1, 1), (40, 1), (40, 2), (300, 1), (300, 3), (618, 1)] {
         for tamper in [never_repeats_naks(), Box::new(|_: usize, _: &mut Vec<u8>| {}) as Tamper] {
-            let (mut network, client, server) = warm(20, Faults::default());
+            let (mut network, client, server) = warm(20, 4);
             network.faults.tamper = tamper;
             let (mut seen, mut victim, mut left) = (0, None, times);
             network.faults.filter = Box::new(move |from, datagram| {
@@ -166,7 +166,7 @@ fn what_is_lost_n_times_is_sent_again_n_times() {
 
 /// The packet in question, and its retransmissions, are lost `times` times; also the first NAKs.
 fn lose_one_packet(times: usize, naks: usize, tamper: Tamper) -> Duration {
-    let (mut network, client, server) = warm(21, Faults::default());
+    let (mut network, client, server) = warm(21, 4);
     let (mut victim, mut left, mut naks_left, mut seen) = (None, times, naks, 0);
     network.faults.tamper = tamper;
     network.faults.filter = Box::new(move |from, datagram| {
@@ -232,7 +232,7 @@ fn random_loss_towards_a_receiver_without_nak_repeats_does_not_stop_the_transfer
 #[test]
 fn a_lost_window_is_repaired_in_a_few_round_trips() {
     for tamper in [never_repeats_naks(), Box::new(|_: usize, _: &mut Vec<u8>| {}) as Tamper] {
-        let (mut network, client, server) = warm(25, Faults::default());
+        let (mut network, client, server) = warm(25, 20);
         network.faults.tamper = tamper;
         network.faults.filter = Box::new(|from, datagram| from == 0 && data_seq(datagram).is_some());
         write(&mut network, client, BYTES);
@@ -252,7 +252,7 @@ fn a_lost_window_is_repaired_in_a_few_round_trips() {
 
 #[test]
 fn a_black_out_of_3_s_is_over_soon_after_its_end() {
-    let (mut network, client, server) = warm(26, Faults::default());
+    let (mut network, client, server) = warm(26, 20);
     network.faults.loss = 1.0;
     write(&mut network, client, BYTES);
     network.run_for(Duration::from_secs(3));

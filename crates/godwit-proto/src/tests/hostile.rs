@@ -74,7 +74,7 @@ fn attack(rng: &mut StdRng, seen: &Seen, to: usize, id: u32) -> Vec<u8> {
     let word = rng.random::<u32>();
     let control = match rng.random_range(0..16) {
         0 => return random_bytes(rng, id),
-        1 => return receives.recorded.iter().nth(rng.random_range(0..RECORDED)).cloned().unwrap_or_default(),
+        1 => return receives.recorded.get(rng.random_range(0..RECORDED)).cloned().unwrap_or_default(),
         2 => return random_control(rng, id),
         3 => full_ack(rng, old),
         4 => full_ack(rng, beyond),

@@ -54,7 +54,7 @@ struct Path {
     from_us: LinkConfig,
     to_us: LinkConfig,
     seed: u64,
-    filter: Option<Arc<dyn Fn() -> Filter>>,
+    filter: Option<Arc<dyn Fn() -> Filter + Send + Sync>>,
 }
 
 impl fmt::Debug for Meeting {
@@ -120,7 +120,7 @@ impl Meeting {
     /// Through a relay that judges each datagram. Its forward direction is that from the end that connects to the one
     /// that listens; in a rendezvous, from ours to the peer.
     #[must_use]
-    pub fn filtered(mut self, filter: impl Fn() -> Filter + 'static) -> Self {
+    pub fn filtered(mut self, filter: impl Fn() -> Filter + Send + Sync + 'static) -> Self {
         self.path.get_or_insert_with(Path::clear).filter = Some(Arc::new(filter));
         self
     }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use godwit_udt::{Config, Endpoint, EndpointConfig, ListenLimits, Listener, Stream};
+use godwit_udt::{Config, Endpoint, EndpointConfig, ListenLimits, Listener, SocketStats, Stream};
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinHandle,
@@ -50,6 +50,11 @@ impl OurEnd {
     /// The address that it is bound to.
     pub fn addr(&self) -> SocketAddr {
         self.endpoint.local_addr()
+    }
+
+    /// What went through its socket.
+    pub fn socket_stats(&self) -> SocketStats {
+        self.endpoint.socket_stats()
     }
 
     /// Connects to `remote`, or meets the peer there if `config` says rendezvous.

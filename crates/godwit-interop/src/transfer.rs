@@ -1,9 +1,9 @@
 //! Content that one end of ours and a C++ peer send to each other, judged by its hash.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::resume_unwind, sync::Arc, thread::ScopedJoinHandle, time::Duration};
 
 use godwit_relay::{Filter, LinkConfig, RelayStats};
-use godwit_udt::{ConfigBuilder, MessageOptions, SocketType, Stats, Stream};
+use godwit_udt::{ConfigBuilder, MessageOptions, SocketStats, SocketType, Stats, Stream};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf},
     time::Instant,
@@ -34,7 +34,7 @@ pub struct Transfer {
     meeting: Meeting,
     library: Library,
     plan: Plan,
-    cpp: Vec<Arc<dyn Fn(CppPeerBuilder) -> CppPeerBuilder>>,
+    cpp: Vec<Arc<dyn Fn(CppPeerBuilder) -> CppPeerBuilder + Send + Sync>>,
 }
 
 /// How a transfer went, once the content has been found to be right.
@@ -42,6 +42,8 @@ pub struct Transfer {
 pub struct Outcome {
     /// What our end counted until all of the content was there.
     pub stats: Stats,
+    /// What went through our socket.
+    pub socket: SocketStats,
     /// What the C++ peer did.
     pub cpp: Report,
     /// What the path did, if there was a relay.
@@ -119,7 +121,7 @@ impl Transfer {
     }
 
     /// Changes the settings of the C++ peer.
-    pub fn cpp(mut self, set: impl Fn(CppPeerBuilder) -> CppPeerBuilder + 'static) -> Self {
+    pub fn cpp(mut self, set: impl Fn(CppPeerBuilder) -> CppPeerBuilder + Send + Sync + 'static) -> Self {
         self.cpp.push(Arc::new(set));
         self
     }
@@ -153,7 +155,7 @@ impl Transfer {
     }
 
     /// Through a relay that judges each datagram; see [`Meeting::filtered`].
-    pub fn filtered(mut self, filter: impl Fn() -> Filter + 'static) -> Self {
+    pub fn filtered(mut self, filter: impl Fn() -> Filter + Send + Sync + 'static) -> Self {
         self.meeting = self.meeting.filtered(filter);
         self
     }
@@ -170,12 +172,27 @@ impl Transfer {
             let (result, path) = self.transfer(met);
             println!("{:?} for {:?} {:?}", start.elapsed(), self.plan, self.meeting);
             match path.map_or(Ok(()), |path| path.check()) {
-                Ok(()) => return result.map(|(stats, cpp)| Outcome { stats, cpp, path }),
+                Ok(()) => return result.map(|outcome| Outcome { path, ..outcome }),
                 Err(drops) if attempt == ATTEMPTS_MAX => return Err(TransferError::Invalid { attempt, drops }),
                 Err(drops) => eprintln!("attempt {attempt} is invalid and repeated: {drops}"),
             }
             attempt += 1;
         }
+    }
+
+    /// Runs these at the same time, because most of the time of a lossy transfer nobody does anything.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); all have come to their end by then.
+    pub fn run_together(transfers: impl IntoIterator<Item = Self>) -> Result<Vec<Outcome>, TransferError> {
+        std::thread::scope(|scope| {
+            let start = |transfer: Self| scope.spawn(move || transfer.run());
+            let running: Vec<_> = transfers.into_iter().map(start).collect();
+            let finish = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            // Not lazily: all are to be over, whichever fails.
+            let results: Vec<_> = running.into_iter().map(finish).collect();
+            results.into_iter().collect()
+        })
     }
 
     fn new(library: Library, to_cpp: Option<Content>, from_cpp: Option<Content>) -> Self {
@@ -195,7 +212,7 @@ impl Transfer {
     }
 
     /// Also what the path did until then, whatever came of it.
-    fn transfer(&self, met: Met) -> (Result<(Stats, Report), TransferError>, Option<RelayStats>) {
+    fn transfer(&self, met: Met) -> (Result<Outcome, TransferError>, Option<RelayStats>) {
         let Met { stream, ours, cpp, relay } = met;
         let result = self.exchange_and_close(stream, &ours, cpp);
         (result, relay.map(|relay| relay.stats()))
@@ -206,7 +223,7 @@ impl Transfer {
         mut stream: Stream,
         ours: &OurEnd,
         mut cpp: CppPeer,
-    ) -> Result<(Stats, Report), TransferError> {
+    ) -> Result<Outcome, TransferError> {
         let plan = self.plan;
         let exchange = async move { plan.exchange(&mut stream).await.map(|arrived| (arrived, stream)) };
         let (arrived, mut stream) = ours.run(exchange)?;
@@ -228,7 +245,7 @@ impl Transfer {
         let stats = stream.stats();
         self.plan.judge(arrived, &report)?;
         no_objections(&stats)?;
-        Ok((stats, report))
+        Ok(Outcome { stats, socket: ours.socket_stats(), cpp: report, path: None })
     }
 }
 

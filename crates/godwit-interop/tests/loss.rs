@@ -13,79 +13,71 @@ fn clear() -> LinkConfig {
     LinkConfig { delay: Duration::from_millis(5), ..LinkConfig::default() }
 }
 
-/// The path has really lost packets.
-fn has_lost(outcome: &Outcome) -> bool {
-    outcome.path.is_some_and(|path| path.forward.lost + path.backward.lost > 0)
+/// All of them have really lost packets.
+fn have_lost(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().all(|outcome| outcome.path.is_some_and(|path| path.forward.lost + path.backward.lost > 0))
 }
 
 against_each_library! {
-    fn one_in_a_thousand(library: Library) -> TestResult {
+    fn streams_of_64_mib_and_one_in_a_thousand(library: Library) -> TestResult {
         let content = Content::new(1, 64 * MIB);
-        for outcome in [
-            Transfer::to_cpp(library, content).we_listen().lossy(0.001).seed(1).run()?,
-            Transfer::from_cpp(library, content).lossy(0.001).seed(2).run()?,
-        ] {
-            assert!(has_lost(&outcome), "{:?}", outcome.path);
-        }
+        let outcomes = Transfer::run_together([
+            Transfer::to_cpp(library, content).we_listen().lossy(0.001).seed(1),
+            Transfer::from_cpp(library, content).lossy(0.001).seed(2),
+        ])?;
+        assert!(have_lost(&outcomes));
         Ok(())
     }
 
-    fn one_percent_to_the_peer(library: Library) -> TestResult {
+    fn streams_and_messages_of_64_mib_and_one_percent(library: Library) -> TestResult {
         let content = Content::new(2, 64 * MIB);
-        let outcome = Transfer::to_cpp(library, content).lossy(0.01).seed(3).run()?;
-        assert!(has_lost(&outcome), "{:?}", outcome.path);
-        assert!(outcome.stats.sender.retransmitted_packets > 0);
-        Ok(())
-    }
-
-    fn one_percent_from_the_peer(library: Library) -> TestResult {
-        let content = Content::new(3, 64 * MIB);
-        let outcome = Transfer::from_cpp(library, content).we_listen().lossy(0.01).seed(4).run()?;
-        assert!(has_lost(&outcome), "{:?}", outcome.path);
-        assert!(outcome.stats.receiver.naks_sent_packets > 0);
-        Ok(())
-    }
-
-    fn messages_of_1_mib_and_one_percent(library: Library) -> TestResult {
-        let content = Content::new(4, 16 * MIB);
-        Transfer::to_cpp(library, content).messages(1 << 20).lossy(0.01).seed(5).run()?;
-        Transfer::from_cpp(library, content).messages(1 << 20).we_listen().lossy(0.01).seed(6).run()?;
+        let outcomes = Transfer::run_together([
+            Transfer::to_cpp(library, content).lossy(0.01).seed(3),
+            Transfer::from_cpp(library, content).we_listen().lossy(0.01).seed(4),
+            Transfer::to_cpp(library, content).messages(1 << 20).we_listen().lossy(0.01).seed(5),
+            Transfer::from_cpp(library, content).messages(1 << 20).lossy(0.01).seed(6),
+        ])?;
+        assert!(have_lost(&outcomes));
+        assert!(outcomes[0].stats.sender.retransmitted_packets > 0);
+        assert!(outcomes[1].stats.receiver.naks_sent_packets > 0);
         Ok(())
     }
 
     fn five_percent(library: Library) -> TestResult {
-        let content = Content::new(5, 4 * MIB);
-        Transfer::to_cpp(library, content).lossy(0.05).seed(7).run()?;
-        Transfer::from_cpp(library, content).we_listen().lossy(0.05).seed(8).run()?;
-        Transfer::both_ways(library, content, content).rendezvous().lossy(0.05).seed(9).run()?;
-        Ok(())
-    }
-
-    fn messages_and_five_percent(library: Library) -> TestResult {
-        let content = Content::new(6, 4 * MIB);
-        Transfer::to_cpp(library, content).messages_in_order(1 << 20).we_listen().lossy(0.05).seed(10).run()?;
-        Transfer::from_cpp(library, content).messages_in_order(50_000).lossy(0.05).seed(11).run()?;
+        let content = Content::new(4, 4 * MIB);
+        let outcomes = Transfer::run_together([
+            Transfer::to_cpp(library, content).lossy(0.05).seed(7),
+            Transfer::from_cpp(library, content).we_listen().lossy(0.05).seed(8),
+            Transfer::both_ways(library, content, content).rendezvous().lossy(0.05).seed(9),
+            Transfer::to_cpp(library, content).messages_in_order(1 << 20).we_listen().lossy(0.05).seed(10),
+            Transfer::from_cpp(library, content).messages_in_order(50_000).lossy(0.05).seed(11),
+        ])?;
+        assert!(have_lost(&outcomes));
         Ok(())
     }
 
     fn loss_of_one_direction_alone(library: Library) -> TestResult {
-        let content = Content::new(7, 4 * MIB);
+        let content = Content::new(5, 4 * MIB);
         let lossy = LinkConfig { loss: 0.02, ..clear() };
-        for (from_us, to_us) in [(lossy, clear()), (clear(), lossy)] {
-            Transfer::to_cpp(library, content).over_each(from_us, to_us).seed(12).run()?;
-            Transfer::from_cpp(library, content).we_listen().over_each(from_us, to_us).seed(13).run()?;
-        }
+        let outcomes = Transfer::run_together([
+            Transfer::to_cpp(library, content).over_each(lossy, clear()).seed(12),
+            Transfer::to_cpp(library, content).we_listen().over_each(clear(), lossy).seed(13),
+            Transfer::from_cpp(library, content).over_each(lossy, clear()).seed(14),
+            Transfer::from_cpp(library, content).we_listen().over_each(clear(), lossy).seed(15),
+        ])?;
+        assert!(have_lost(&outcomes));
         Ok(())
     }
 
     fn reordering(library: Library) -> TestResult {
-        let content = Content::new(8, 8 * MIB);
-        let path = LinkConfig { reorder: Reorder { probability: 0.02, extra_delay: Duration::from_millis(2) }, ..clear() };
-        for outcome in [
-            Transfer::to_cpp(library, content).over(path).seed(14).run()?,
-            Transfer::from_cpp(library, content).we_listen().over(path).seed(15).run()?,
-            Transfer::to_cpp(library, content).messages(10_000).we_listen().over(path).seed(16).run()?,
-        ] {
+        let content = Content::new(6, 8 * MIB);
+        let reorder = Reorder { probability: 0.02, extra_delay: Duration::from_millis(2) };
+        let path = LinkConfig { reorder, ..clear() };
+        for outcome in Transfer::run_together([
+            Transfer::to_cpp(library, content).over(path).seed(16),
+            Transfer::from_cpp(library, content).we_listen().over(path).seed(17),
+            Transfer::to_cpp(library, content).messages(10_000).we_listen().over(path).seed(18),
+        ])? {
             let path = outcome.path.expect("there is a relay");
             assert!(path.forward.reordered + path.backward.reordered > 0, "{path:?}");
         }
@@ -93,14 +85,17 @@ against_each_library! {
     }
 
     fn duplication(library: Library) -> TestResult {
-        let content = Content::new(9, 8 * MIB);
+        let content = Content::new(7, 8 * MIB);
         // Reordered besides: otherwise each copy follows its original at once.
         let reorder = Reorder { probability: 0.01, extra_delay: Duration::from_millis(2) };
         let path = LinkConfig { duplicate: 0.05, reorder, ..clear() };
-        let from_cpp = Transfer::from_cpp(library, content).over(path).seed(17).run()?;
-        assert!(from_cpp.stats.receiver.duplicate_packets > 0);
-        Transfer::to_cpp(library, content).we_listen().over(path).seed(18).run()?;
-        Transfer::from_cpp(library, content).messages(10_000).we_listen().over(path).seed(19).run()?;
+        let outcomes = Transfer::run_together([
+            Transfer::from_cpp(library, content).over(path).seed(19),
+            Transfer::to_cpp(library, content).we_listen().over(path).seed(20),
+            Transfer::from_cpp(library, content).messages(10_000).we_listen().over(path).seed(21),
+        ])?;
+        assert!(outcomes[0].stats.receiver.duplicate_packets > 0);
+        assert!(outcomes[1].path.is_some_and(|path| path.backward.duplicated > 0));
         Ok(())
     }
 }

@@ -12,22 +12,25 @@ const AROUND_A_PACKET: [u64; 4] = [1, 1455, 1456, 1457];
 against_each_library! {
     fn streams_around_a_packet(library: Library) -> TestResult {
         for role in ROLES {
-            for bytes in AROUND_A_PACKET {
-                Transfer::to_cpp(library, Content::new(1, bytes)).role(role).run()?;
-                Transfer::from_cpp(library, Content::new(2, bytes)).role(role).run()?;
-            }
+            let transfers = AROUND_A_PACKET.map(|bytes| {
+                let content = Content::new(bytes, bytes);
+                [Transfer::to_cpp(library, content).role(role), Transfer::from_cpp(library, content).role(role)]
+            });
+            Transfer::run_together(transfers.into_iter().flatten())?;
         }
         Ok(())
     }
 
     fn messages_around_a_packet(library: Library) -> TestResult {
         for role in ROLES {
-            for bytes in AROUND_A_PACKET {
+            let transfers = AROUND_A_PACKET.map(|bytes| {
                 // Three messages, the last of which is shorter.
                 let content = Content::new(bytes, bytes * 5 / 2);
-                Transfer::to_cpp(library, content).messages_in_order(bytes as usize).role(role).run()?;
-                Transfer::from_cpp(library, content).messages(bytes as usize).role(role).run()?;
-            }
+                let to_cpp = Transfer::to_cpp(library, content).messages_in_order(bytes as usize);
+                let from_cpp = Transfer::from_cpp(library, content).messages(bytes as usize);
+                [to_cpp.role(role), from_cpp.role(role)]
+            });
+            Transfer::run_together(transfers.into_iter().flatten())?;
         }
         Ok(())
     }

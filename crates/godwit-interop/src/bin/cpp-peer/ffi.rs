@@ -92,8 +92,8 @@ pub(crate) struct UdtError {
     pub(crate) code: i32,
 }
 
-/// The socket is not, or no longer, known.
-const NO_SUCH_SOCKET: i32 = 5004;
+/// The socket is not known, or no longer: libudt removes one within a second once its connection is lost and all is read.
+pub(crate) const NO_SUCH_SOCKET: i32 = 5004;
 
 /// Connection lost: also how libudt says that the peer has closed.
 pub(crate) const CONNECTION_LOST: i32 = 2001;
@@ -190,7 +190,7 @@ impl Socket<'_> {
         self.udt.check("connect", result).map(drop)
     }
 
-    /// Also if libudt has removed the socket already, as it does within a second once the connection is lost.
+    /// Also if libudt has removed the socket already.
     pub(crate) fn close(self) -> Result<(), UdtError> {
         // SAFETY: plain numbers.
         match self.udt.check("close", unsafe { (self.udt.api.close)(self.id) }) {

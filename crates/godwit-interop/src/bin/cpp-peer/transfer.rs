@@ -9,7 +9,7 @@ use godwit_interop::{Content, FingerprintHash, MessageFingerprint, PerfMon};
 
 use crate::{
     args::{Arguments, Role},
-    ffi::{CONNECTION_LOST, Socket, UdtError},
+    ffi::{CONNECTION_LOST, NO_SUCH_SOCKET, Socket, UdtError},
 };
 
 /// Room for one message: the largest that is asked for is 1 MiB.
@@ -105,7 +105,7 @@ fn receive_with(
         };
         let received = match received {
             Ok(length) => &buffer[..length],
-            Err(error) if error.code == CONNECTION_LOST => {
+            Err(error) if [CONNECTION_LOST, NO_SUCH_SOCKET].contains(&error.code) => {
                 end = "eof";
                 break;
             }

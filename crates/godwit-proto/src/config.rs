@@ -106,7 +106,7 @@ impl Config {
     }
 
     /// The window for the handshake: how many packets of `payload_bytes` the receive buffer could ever hold, at most
-    /// the flow window. A C++ sender indexes its loss list by this number, so no later ACK may exceed it (pitfall 10).
+    /// the flow window. A C++ sender indexes its loss list by this number, so no later ACK may exceed it (pitfall 10). Deviation 16.
     pub(crate) fn announced_window_packets(&self, payload_bytes: usize) -> u32 {
         let held = self.receive_buffer_bytes / (payload_bytes + crate::connection::PACKET_OVERHEAD_BYTES);
         self.flow_window_packets.min(u32::try_from(held).unwrap_or(u32::MAX)).max(MIN_WINDOW_PACKETS)

@@ -1,7 +1,7 @@
 //! Handshake cookies: a listener keeps no state for a client that has not shown that it receives at its address.
 //!
 //! libudt hashes address, port and the minute without a secret, and never accepts the minute before (specification
-//! section 2.4). Ours are keyed, so that nobody else can compute them, and live for one to two periods.
+//! section 2.4). Ours are keyed, so that nobody else can compute them, and live for one to two periods. Deviation 9.
 
 use std::hash::{Hash as _, Hasher as _};
 use std::net::SocketAddr;

@@ -17,13 +17,13 @@ use crate::error::{ConnectError, ListenError};
 use crate::packet::{Control, Handshake, Packet, RequestType, destination_id};
 use crate::seq::Seq;
 
-/// The id of a connection that ended answers with shutdowns for this long: the peer's own may have been lost.
+/// The id of a connection that ended answers with shutdowns for this long: the peer's own may have been lost. Deviation 49.
 const CLOSED_ID_LIFETIME: Duration = Duration::from_secs(5);
 /// Ids of ended connections that are remembered; the oldest are forgotten first.
 const CLOSED_IDS_MAX: usize = 4096;
 /// Shutdowns with which one ended connection answers: an answer to everything would double a peer's traffic.
 const CLOSED_ANSWERS_MAX: u8 = 8;
-/// Bits of a socket id that name the driver, below the sign bit; the others are random.
+/// Bits of a socket id that name the driver, below the sign bit; the others are random. Deviation 10.
 const DRIVER_INDEX_SHIFT: u32 = 25;
 const DRIVER_INDEX_MASK: u32 = 0x3F;
 
@@ -92,7 +92,7 @@ pub struct Endpoint {
     cookies: CookieJar,
     entries: HashMap<u32, Entry>,
     /// Accepted connections by peer address, id and ISN: a repeated request finds its connection. libudt compares two bits
-    /// of the id only (pitfall 8).
+    /// of the id only (pitfall 8). Deviation 11.
     accepted: HashMap<(SocketAddr, u32, Seq), u32>,
     per_address: HashMap<IpAddr, usize>,
     half_open: usize,
@@ -227,7 +227,7 @@ impl Endpoint {
         reply.clear();
         let request = match Packet::decode(datagram) {
             Ok(Packet::Control(packet)) => match packet.control {
-                // Not a byte more: libudt's listener ignores longer ones, too (specification section 2.3).
+                // Not a byte more: libudt's listener ignores longer ones, too (specification section 2.3). Deviation 3.
                 Control::Handshake(request) if packet.body_len == Handshake::CIF_BYTES => request,
                 _ => return self.malformed(),
             },
@@ -343,6 +343,7 @@ impl Endpoint {
         self.accept(now, request, path, config, reply)
     }
 
+    /// The limits of a listener (deviation 14).
     fn has_room(&self, limits: &ListenLimits, address: IpAddr, waiting: usize) -> bool {
         self.entries.len() < self.config.connections_max
             && self.accepted.len() < limits.connections_max

@@ -123,7 +123,7 @@ impl AckNumber {
         self.0
     }
 
-    /// The next number. 0 is skipped at the wrap, because libudt's light ACKs carry it.
+    /// The next number. 0 is skipped at the wrap, because libudt's light ACKs carry it. Deviation 40.
     #[must_use]
     pub const fn next(self) -> Self {
         let next = (self.0 + 1) & SEQ_MASK;

@@ -7,9 +7,9 @@
 //! Departures from libudt, listed in `docs/deviations.md`:
 //!
 //! * The sending period is a real number of nanoseconds. libudt's is of microseconds, and is rounded up to a whole one at each
-//!   decrease: above 1 Gbit/s (12 µs per packet) that is a larger step than the decrease itself.
-//! * Reported rates above 10^8 packets per second count as 10^8, where libudt's smoothing overflows.
-//! * The maximum rate can change at any time.
+//!   decrease: above 1 Gbit/s (12 µs per packet) that is a larger step than the decrease itself. Deviation 27.
+//! * Reported rates above 10^8 packets per second count as 10^8, where libudt's smoothing overflows. Deviation 28.
+//! * The maximum rate can change at any time. Deviation 29.
 
 use std::time::{Duration, Instant};
 

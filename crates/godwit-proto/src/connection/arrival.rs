@@ -4,9 +4,9 @@
 //! taken in user space only say when the process was awake. So both are estimated over *batches*, from kernel time
 //! stamps:
 //!
-//! * arrival speed: packets over time within the last 10 to 100 ms;
+//! * arrival speed: packets over time within the last 10 to 100 ms; (deviation 41)
 //! * link capacity: packet pairs where the two packets have times of their own, otherwise the dispersion of trains of
-//!   batches.
+//!   batches (deviation 42).
 //!
 //! Source: specification section 4.4.
 

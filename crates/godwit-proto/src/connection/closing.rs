@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use crate::error::{ConnectionError, WriteError};
 
-/// How often a shutdown is sent: it is not acknowledged, and a peer that misses it waits for 46 s.
+/// How often a shutdown is sent: it is not acknowledged, and a peer that misses it waits for 46 s. Deviation 49.
 const SHUTDOWNS: u8 = 3;
 
 /// How far the end has come.
@@ -116,7 +116,8 @@ impl Closing {
         }
     }
 
-    /// What a reader gets once everything that arrived has been read: more may come, the end, or why it broke.
+    /// What a reader gets once everything that arrived has been read: more may come, the end, or why it broke
+    /// (deviation 51).
     pub(super) fn end_of_reading(&self) -> Poll<Result<(), ConnectionError>> {
         match *self {
             Self::Open | Self::Lingering | Self::Pausing => Poll::Pending,

@@ -6,7 +6,7 @@ use crate::packet::{Handshake, RequestType, SocketType};
 use crate::seq::Seq;
 
 /// Conclusions without an answer before a client starts anew with induction: a libudt listener does not accept a cookie of
-/// the minute before (specification section 2.4, pitfall 8).
+/// the minute before (specification section 2.4, pitfall 8). Deviation 12.
 const CONCLUSIONS_BEFORE_INDUCTION: u8 = 3;
 
 /// What both sides agreed on.
@@ -127,7 +127,7 @@ impl ClientOpening {
         }
     }
 
-    /// Version, type and cookie of a response may be 0 (pitfall 6); the sequence number is what proves that it is ours.
+    /// Version, type and cookie of a response may be 0 (pitfall 6); the sequence number is what proves that it is ours. Deviation 6.
     fn conclude(&mut self, received: &Handshake) -> Step {
         let Some(agreement) = agree(&self.request, received) else {
             return Step::Failed(ConnectionError::InvalidHandshake);
@@ -218,7 +218,7 @@ impl RendezvousOpening {
         };
         self.peer = Some(*received);
         let is_first = self.own.request == RequestType::Rendezvous;
-        // libudt takes the peer's MSS without a minimum: announce the minimum before it concludes.
+        // libudt takes the peer's MSS without a minimum: announce the minimum before it concludes. Deviation 15.
         self.own.mss_bytes = agreement.mss_bytes;
         self.own.request = RequestType::Conclusion;
         if is_first || received.request == RequestType::Rendezvous {
@@ -240,7 +240,7 @@ impl RendezvousOpening {
 }
 
 /// What two handshakes lead to, or `None` if the received one has values that can't work (specification section 10.1:
-/// such values crash libudt).
+/// such values crash libudt). Deviation 5.
 fn agree(own: &Handshake, received: &Handshake) -> Option<Agreement> {
     let is_sane = received.mss_bytes >= MIN_MSS_BYTES
         && received.window_packets >= 1

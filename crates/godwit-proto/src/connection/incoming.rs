@@ -49,6 +49,7 @@ impl Connection {
                     self.on_hello(hello);
                 }
             }
+            // Nothing about the connection (deviation 8).
             Control::PeerError { code } => tracing::debug!(id = self.local_id, code, "the peer's application failed"),
             Control::Handshake(_) | Control::KeepAlive | Control::CongestionWarning | Control::Unknown { .. } => {}
         }
@@ -66,7 +67,7 @@ impl Connection {
                 self.events.is_writable = true;
             }
         }
-        // Only the newest of a batch: its ACK2 confirms those before it as well.
+        // Only the newest of a batch: its ACK2 confirms those before it as well. Deviation 24.
         self.pending.ack2 = Some(ack.number);
     }
 
@@ -102,7 +103,7 @@ impl Connection {
 
     fn on_shutdown(&mut self, now: Instant, final_seq: Option<Seq>) {
         let Some(halves) = &self.halves else { return };
-        // With our own end's number it is known what should have come; from libudt only a gap tells.
+        // With our own end's number it is known what should have come; from libudt only a gap tells. Deviation 50.
         let reason = match halves.receiver.is_complete(final_seq) {
             true => ConnectionError::ClosedByPeer,
             false => ConnectionError::Reset,

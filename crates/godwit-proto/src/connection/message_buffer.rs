@@ -1,6 +1,6 @@
 //! Receiving messages: packets wait until their message is whole, and ordered messages until all before them are done.
 //!
-//! Source: specification sections 1.2, 3.6 and 4.7. Partial messages are never delivered.
+//! Source: specification sections 1.2, 3.6 and 4.7. Partial messages are never delivered. Deviation 44.
 
 use std::collections::{BTreeMap, VecDeque};
 

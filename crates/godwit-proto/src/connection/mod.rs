@@ -51,11 +51,11 @@ use timers::{Timer, Timers};
 /// A handshake that was not answered is repeated after this time, as libudt does (specification section 2.5).
 const HANDSHAKE_REPEAT: Duration = Duration::from_millis(250);
 /// After its response a server sends nothing else for this long unless the client is heard: a libudt client that gets
-/// anything else first never connects (specification section 2.8). Then the response goes out again.
+/// anything else first never connects (specification section 2.8). Then the response goes out again. Deviation 13.
 const ACCEPT_HOLD: Duration = Duration::from_millis(30);
 /// Responses that are sent before the hold is given up.
 const ACCEPT_RESPONSES: u8 = 3;
-/// Silence towards a libudt peer never lasts longer: its EXP count would grow, and slow its loss recovery.
+/// Silence towards a libudt peer never lasts longer: its EXP count would grow, and slow its loss recovery. Deviation 48.
 const KEEP_ALIVE_LIBUDT: Duration = Duration::from_secs(1);
 /// The same between our own ends, for whom an idle connection should cost next to nothing.
 const KEEP_ALIVE_GODWIT: Duration = Duration::from_secs(10);
@@ -210,6 +210,7 @@ impl Connection {
                 }
                 Ok(Packet::Control(packet)) => self.on_control(now, &packet),
                 Err(error) => {
+                    // And no sign of life, where libudt takes anything for one (deviation 2).
                     self.malformed_packets += 1;
                     tracing::trace!(%error, id = self.local_id, "malformed packet");
                     continue;
@@ -305,7 +306,7 @@ impl Connection {
     }
 
     /// The path takes no datagram larger than `max_datagram_bytes` (UDP payload). Later packets get smaller; those that have a number
-    /// already can't be cut again and are marked in [`Transmit::may_fragment`].
+    /// already can't be cut again and are marked in [`Transmit::may_fragment`]. Deviation 31.
     pub fn datagram_too_large(&mut self, max_datagram_bytes: usize) {
         let least = crate::config::MIN_MSS_BYTES as usize - UDP_IP_HEADER_BYTES;
         self.max_datagram_bytes = self.max_datagram_bytes.min(max_datagram_bytes.max(least));
@@ -369,6 +370,7 @@ impl Connection {
             }
             Timer::ConnectLimit => self.finish(now, ConnectionError::HandshakeTimeout),
             Timer::KeepAlive => self.on_keep_alive(now),
+            // By time, not by a count of expirations (deviation 47).
             Timer::PeerSilence => {
                 let due = self.last_heard + self.config.peer_timeout;
                 if due <= now {

@@ -2,7 +2,7 @@
 //!
 //! Packets are named by their index, 0 for the peer's first. A packet is kept as a slice of the batch that it came in,
 //! without a copy, and charged its share of the memory that the slice pins; where that would be more than twice its
-//! length it is copied into storage of its own instead. So the limit bounds memory, not payload.
+//! length it is copied into storage of its own instead. So the limit bounds memory, not payload. Deviation 37.
 
 use std::collections::VecDeque;
 
@@ -227,7 +227,7 @@ impl ReceiveBuffer {
             self.pinned_bytes -= messages.compact();
             segment.compact();
             if self.pinned_bytes + segment.charge_bytes > self.limit_bytes {
-                // One that is larger than the buffer can never become whole.
+                // One that is larger than the buffer can never become whole. Deviation 45.
                 messages.discard_oldest();
                 self.collect_freed();
             }
@@ -262,6 +262,7 @@ impl StreamBuffer {
         let offset = (index - self.next) as usize;
         let entry = (segment.payload, segment.charge_bytes);
         if offset == 0 {
+            // Readable at once, not only when a full ACK has covered it (deviation 38).
             self.ready.push_back(entry);
             return self.advance();
         }

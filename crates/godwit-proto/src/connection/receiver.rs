@@ -26,13 +26,13 @@ use crate::seq::{AckNumber, MsgNumber, Seq};
 const ACK_INTERVAL: Duration = Duration::from_millis(10);
 /// Packets after which a light ACK is sent.
 const LIGHT_ACK_PACKETS: u32 = 64;
-/// New losses wait this long for company after a NAK: a libudt sender cuts its rate per NAK packet, whatever is in it.
+/// New losses wait this long for company after a NAK: a libudt sender cuts its rate per NAK packet, whatever is in it. Deviation 32.
 const NAK_MERGE: Duration = Duration::from_millis(5);
-/// A loss is reported again no sooner than this (specification section 11).
+/// A loss is reported again no sooner than this (specification section 11). Deviation 33.
 const NAK_REPEAT_MIN: Duration = Duration::from_millis(20);
-/// While an acknowledgement is withheld the ACK before is repeated, so that the peer's EXP timer does not run out.
+/// While an acknowledgement is withheld the ACK before is repeated, so that the peer's EXP timer does not run out. Deviation 36.
 const WITHHELD_REPEAT: Duration = Duration::from_millis(200);
-/// The longest time between two repeats of an ACK that is not confirmed.
+/// The longest time between two repeats of an ACK that is not confirmed. Deviation 35.
 const REPEAT_MAX: Duration = Duration::from_secs(1);
 
 /// What the data packets of one batch were, for the decisions at its end.
@@ -140,7 +140,7 @@ impl Receiver {
             self.stats.duplicate_packets += 1;
             return;
         };
-        // A packet without payload would read as the end of the stream in libudt; there is nothing to deliver in it.
+        // A packet without payload would read as the end of the stream in libudt; there is nothing to deliver in it. Deviation 7.
         if length == 0 || index >= next + u64::from(self.window_packets) {
             self.stats.out_of_window_packets += 1;
             return;
@@ -192,7 +192,7 @@ impl Receiver {
             (next as i64 + i64::from(base.offset_to(first)), next as i64 + i64::from(base.offset_to(last)));
         // Ranges are limited to the window: libudt would walk all of them (specification section 10.2).
         let within = last_index < (next + u64::from(self.window_packets)) as i64;
-        // And a stream has no messages: libudt would leave a hole in it.
+        // And a stream has no messages: libudt would leave a hole in it. Deviation 4.
         if last_index < first_index || !within || !self.buffer.holds_messages() {
             self.stats.invalid_entries += 1;
             return;
@@ -344,6 +344,7 @@ impl Receiver {
         if next == self.confirmed && next == self.acked && !has_irregular {
             return;
         }
+        // A sender that waits for window waits for this (deviation 34).
         let half_window = self.advertised_packets / 2;
         let is_window_used_up = self.highest + 1 >= self.advertised_end;
         let due = self.last_ack.map_or(now, |last| last + ACK_INTERVAL);

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub(crate) const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// The variance before anything was measured.
 pub(crate) const INITIAL_RTT_VAR: Duration = Duration::from_millis(50);
-/// A shorter sample counts as this much: libudt ignores samples of 0 µs altogether (pitfall 22).
+/// A shorter sample counts as this much: libudt ignores samples of 0 µs altogether (pitfall 22). Deviation 39.
 pub(crate) const MIN_SAMPLE: Duration = Duration::from_micros(1);
 /// A longer sample counts as this much. The peer names any number up to 71 minutes in its ACKs, and timeouts grow with
 /// it.
@@ -39,6 +39,7 @@ enum Knowledge {
 impl RttEstimator {
     /// An estimator at 100 ms ± 50 ms. With `first_sample_replaces` the first sample takes the place of these values,
     /// otherwise they fade as in libudt, whose timers stay near 300 ms for about 20 rounds even on a LAN (pitfall 30).
+    /// Deviation 39; nothing is kept from former connections, deviation 30.
     pub(crate) fn new(first_sample_replaces: bool) -> Self {
         let srtt_ns = nanos(INITIAL_RTT);
         Self { srtt_ns, var_ns: nanos(INITIAL_RTT_VAR), first_sample_replaces, knowledge: Knowledge::Initial }

@@ -94,7 +94,7 @@ pub(super) struct SendBuffer {
     end: u64,
     message: MsgNumber,
     /// Whether the last slot of a slab stays one byte short, so that a libudt receiver acknowledges it at once
-    /// (specification section 6.1).
+    /// (specification section 6.1). Deviation 17.
     short_tail: bool,
 }
 
@@ -135,7 +135,7 @@ impl SendBuffer {
             return None;
         }
         let short_tail = self.short_tail && self.payload_bytes > 1;
-        // While packets wait already, a slab gets all its slots, so that small writes fill it up.
+        // While packets wait already, a slab gets all its slots, so that small writes fill it up. Deviation 18.
         let wanted = if self.entries.is_empty() { wanted + usize::from(short_tail) } else { usize::MAX };
         let message = self.next_message();
         let framing =

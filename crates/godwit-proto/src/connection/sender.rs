@@ -25,7 +25,7 @@ use crate::seq::{MsgNumber, Seq};
 
 /// libudt acknowledges each 10 ms: what a probe allows for beside the RTT.
 const ACK_DELAY: Duration = Duration::from_millis(10);
-/// No probe before this, whatever the RTT is (specification section 11, rule 2).
+/// No probe before this, whatever the RTT is (specification section 11, rule 2). Deviation 19.
 const PROBE_AFTER_MIN: Duration = Duration::from_millis(25);
 /// The longest time between two probes of a silent peer.
 const PROBE_AFTER_MAX: Duration = Duration::from_secs(1);
@@ -197,7 +197,7 @@ impl Sender {
         let Some(index) = self.valid_ack(report.ack_seq) else { return Acked::Invalid };
         self.fully_acked = self.fully_acked.max(index);
         if index >= self.una {
-            // A window of 0 could never be seen to open again: one packet is always allowed.
+            // A window of 0 could never be seen to open again: one packet is always allowed. Deviation 23.
             self.window_end = index + u64::from(report.available_packets.max(1));
         }
         self.release_before(now, index, rtt);
@@ -211,7 +211,7 @@ impl Sender {
     }
 
     /// A light ACK. It says nothing of the peer's window and not enough for the controller; but what it covers has arrived, so
-    /// it is released, where libudt waits for the full ACK: at 10 Gbit/s 12 MB fewer stay in the send buffer.
+    /// it is released, where libudt waits for the full ACK: at 10 Gbit/s 12 MB fewer stay in the send buffer. Deviation 22.
     pub(super) fn on_light_ack(&mut self, now: Instant, ack_seq: Seq, rtt: &RttEstimator) -> Acked {
         let Some(index) = self.valid_ack(ack_seq) else { return Acked::Invalid };
         if self.release_before(now, index, rtt) { Acked::Progress } else { Acked::Old }
@@ -432,7 +432,7 @@ impl Sender {
     }
 
     /// Puts the packets `first ..= last`, all in flight, on the loss list, and says how many were new there. Packets that
-    /// were retransmitted less than an RTT ago stay out: the report must have crossed the retransmission.
+    /// were retransmitted less than an RTT ago stay out: the report must have crossed the retransmission. Deviation 21.
     fn mark_lost(&mut self, now: Instant, first: u64, last: u64, rtt: &RttEstimator) -> u32 {
         let recent = rtt.srtt() * 3 / 4;
         let mut inserted = 0;
@@ -527,7 +527,7 @@ impl Sender {
         });
     }
 
-    /// A message is too late: the peer is told not to wait for it, and what was not sent of it stays unsent.
+    /// A message is too late: the peer is told not to wait for it, and what was not sent of it stays unsent. Deviation 43.
     fn give_up(&mut self, now: Instant, expired: ExpiredMessage) {
         while self.next < expired.end {
             let record = self.sampler.on_sent(now, self.in_flight_packets(), false);
@@ -595,7 +595,7 @@ impl Sender {
             && front.sent + self.probe_after(rtt, front.transmissions) <= now
             && self.probes == 0
         {
-            // The ACK stopped at a packet whose retransmission should long have arrived: it was lost, too.
+            // The ACK stopped at a packet whose retransmission should long have arrived: it was lost, too. Deviation 20.
             let seq = self.seq_of(self.una);
             self.stats.lost_packets += u64::from(self.lost.insert(seq, seq));
         }

@@ -224,7 +224,7 @@ impl FullAck<'_> {
 }
 
 fn decode_ack(info: u32, body: &[u8]) -> Result<Control<'_>, PacketError> {
-    // Only its length tells a light ACK from a full one.
+    // Only its length tells a light ACK from a full one. Deviation 2.
     if let Some([ack_seq]) = exact_words(body) {
         return Ok(Control::LightAck { ack_seq: Seq::new(ack_seq) });
     }

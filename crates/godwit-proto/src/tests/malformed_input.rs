@@ -66,6 +66,19 @@ fn datagrams_shorter_than_a_header_are_nobodys() {
     assert_alive(&mut puppet);
 }
 
+/// libudt takes anything for one (deviation 2).
+#[test]
+fn garbage_is_no_sign_of_life() {
+    let mut puppet = Puppet::accepted(config());
+    let whole =
+        puppet::encoded(&Control::MessageDrop { message: MsgNumber::FIRST, first: puppet.isn, last: puppet.isn }, 1);
+    for _ in 0..46 {
+        puppet.receive_datagram(&whole[..20]);
+        puppet.pass(Duration::from_secs(1));
+    }
+    assert!(puppet.events.contains(&Event::Closed(ConnectionError::PeerTimeout)), "{:?}", puppet.events);
+}
+
 #[test]
 fn requests_of_another_length_are_ignored() {
     let mut puppet = Puppet::accepted(config());
@@ -82,7 +95,7 @@ fn requests_of_another_length_are_ignored() {
     assert_eq!(puppet.endpoint.stats().malformed_requests, 50);
 }
 
-/// libudt reflects them, as whatever they are (deviation 30).
+/// libudt reflects them, as whatever they are (deviation 3).
 #[test]
 fn other_types_addressed_to_id_0_are_ignored() {
     let mut puppet = Puppet::accepted(config());
@@ -228,7 +241,7 @@ fn drop_requests_with_wide_ranges_cost_nothing() {
     assert_alive(&mut puppet);
 }
 
-/// A stream has no messages to give up: libudt would leave a hole in it (deviation 33).
+/// A stream has no messages to give up: libudt would leave a hole in it (deviation 4).
 #[test]
 fn a_drop_request_leaves_a_stream_as_it_is() {
     let mut puppet = busy();

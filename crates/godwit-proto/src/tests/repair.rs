@@ -296,6 +296,32 @@ fn each_half_window_is_acknowledged_at_once_so_a_used_up_one_is_too() {
     assert_eq!(light, 3, "one for each 64 packets");
 }
 
+/// libudt waits for an ACK that advances, or for EXP (deviation 23).
+#[test]
+fn a_wider_window_alone_wakes_the_sender() {
+    let mut puppet = Puppet::connected(config());
+    puppet.write(&noise(100_000));
+    puppet.pass(Duration::from_millis(1));
+    let mut sent = puppet.receive(&puppet.ack(1, 16, 1));
+    sent.extend(puppet.pass_for(Duration::from_millis(15)));
+    assert_eq!(data_packets(&sent).len(), 1);
+    let sent = puppet.receive(&puppet.ack(2, 16, 100));
+    assert!(!data_packets(&sent).is_empty());
+}
+
+/// Deviation 24.
+#[test]
+fn acks_of_one_batch_get_one_ack2() {
+    let mut puppet = Puppet::connected(config());
+    puppet.write(&noise(10_000));
+    let id = puppet.connection.id();
+    let batch: Vec<u8> = (1..=3).flat_map(|number| super::puppet::encoded(&puppet.ack(number, 1, 99), id)).collect();
+    let sent = puppet.receive_batch(&batch, 40);
+    let answers: Vec<_> =
+        controls(&sent).into_iter().filter(|control| matches!(control, Control::Ack2 { .. })).collect();
+    assert_eq!(answers, [Control::Ack2 { number: crate::seq::AckNumber::new(3) }]);
+}
+
 /// What was lost goes out before what is new, and no more often than it was lost.
 #[test]
 fn retransmissions_come_first_and_once() {

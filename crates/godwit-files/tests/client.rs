@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use godwit_files::client::{DownloadOptions, Outcome, RemoteUrl, UploadError, UploadOptions, download, list, upload};
 use godwit_files::progress::{Event, Observer, Silent};
@@ -87,6 +88,18 @@ async fn a_file_that_changes_while_it_is_uploaded_is_not_stored() {
     assert!(matches!(uploaded, Err(UploadError::Changed(_))), "{uploaded:?}");
     assert!(list(&pair.client, &pair.url_of("")).await.expect("a listing").is_empty());
     assert!(!pair.root().join("log").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_nothing_and_says_nothing_is_left() {
+    let pair = Pair::start();
+    let source = pair.local("source", &vec![7; MUCH_BYTES]);
+    // Connections wait in its backlog for ever.
+    let silent = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let url = format!("http://{}/f", silent.local_addr().expect("bound")).parse().expect("a URL");
+    let options = UploadOptions { stall_timeout: Duration::from_millis(50), ..UploadOptions::default() };
+    let uploaded = upload(&pair.client, &source, &url, options, Arc::new(Silent)).await;
+    assert!(matches!(uploaded, Err(UploadError::Stalled(_))), "{uploaded:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,7 +76,10 @@ async fn our_client_puts_lists_and_gets() {
         let url = base.join(name.as_bytes());
         let put = |force| {
             let (client, source, url) = (client.clone(), served.path("source"), url.clone());
-            async move { upload(&client, &source, &url, UploadOptions { force }, Arc::new(Silent)).await }
+            async move {
+                upload(&client, &source, &url, UploadOptions { force, ..UploadOptions::default() }, Arc::new(Silent))
+                    .await
+            }
         };
         let uploaded = put(false).await.unwrap();
         assert!(!uploaded.replaced);

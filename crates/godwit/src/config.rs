@@ -75,6 +75,7 @@ impl TryFrom<GetArgs> for GetConfig {
 
     fn try_from(args: GetArgs) -> Result<Self, CommandError> {
         let directory = match args.output.as_deref() {
+            Some(path) if path == "-" => return Err(UsageError::NoStdout.into()),
             None => Some(Path::new("")),
             Some(path) if path.is_dir() => Some(path),
             Some(_) if args.urls.len() > 1 => return Err(UsageError::SeveralUrlsOneName.into()),

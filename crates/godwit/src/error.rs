@@ -52,6 +52,8 @@ pub(crate) enum UsageError {
     SeveralFilesOneName,
     #[error("several URLs need -o to be a directory that exists")]
     SeveralUrlsOneName,
+    #[error("-o -: a download needs a file to go on with and to verify; for a file of that name write ./-")]
+    NoStdout,
     #[error("{}: the path names no file, so the URL must name one (it ends in /)", Escaped::new(file))]
     NoFileName { file: String },
     #[error("{}: `cat` needs a UDT address without a path, as in udt://host:9000", Escaped::new(text))]

@@ -93,6 +93,9 @@ pub enum UploadError {
     /// No answer.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// The server neither takes bytes nor answers.
+    #[error("the server has taken no bytes and not answered for {0:?}; nothing is stored unless it still answers")]
+    Stalled(Duration),
     /// There is such a file on the server.
     #[error("{url} exists on the server: choose another name, or replace it with --force")]
     Exists {
@@ -110,6 +113,9 @@ pub enum ListError {
     /// No answer.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// No answer came in time.
+    #[error("the server has not answered within {0:?}; try again")]
+    NoAnswer(Duration),
     /// The answer broke off, or was too long.
     #[error("the listing broke off: {0}")]
     Body(BoxError),
@@ -176,6 +182,7 @@ impl UploadError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Request(error) => error.kind().into(),
+            Self::Stalled(_) => Fault::Network,
             Self::Local(_) | Self::Changed(_) | Self::Exists { .. } | Self::Refused(_) => Fault::Other,
         }
     }
@@ -187,6 +194,7 @@ impl ListError {
         match self {
             Self::Request(error) => error.kind().into(),
             Self::Body(error) => body_error_kind(error).into(),
+            Self::NoAnswer(_) => Fault::Network,
             Self::TooLong { .. } | Self::Refused(_) | Self::NotJson { .. } | Self::Malformed(_) => Fault::Other,
         }
     }

@@ -1,11 +1,11 @@
 //! `ls`: what a directory holds.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Buf as _;
-use godwit_http::Client;
+use godwit_http::{Body, Client};
 use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ use super::{ListError, Refusal, RemoteUrl, request};
 
 /// Some hundred thousand entries; a listing is held in memory as a whole.
 const LISTING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A large directory on a slow disk takes a while to be read.
+const RESPONSE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,11 +64,11 @@ impl Entry {
 pub async fn list(client: &Client, url: &RemoteUrl) -> Result<Vec<Entry>, ListError> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let mut response = client.request(request(Method::GET, url, headers.clone())).await?;
+    let mut response = send(client, url, headers.clone()).await?;
     if response.status().is_redirection()
         && let Some(directory) = with_slash(url, response.headers())
     {
-        response = client.request(request(Method::GET, &directory, headers)).await?;
+        response = send(client, &directory, headers).await?;
     }
     if response.status() != StatusCode::OK {
         return Err(ListError::Refused(Refusal::read(response).await));
@@ -81,6 +83,11 @@ pub async fn list(client: &Client, url: &RemoteUrl) -> Result<Vec<Entry>, ListEr
         if too_long { ListError::TooLong { bytes_max: LISTING_BYTES_MAX } } else { ListError::Body(error) }
     })?;
     serde_json::from_reader(body.aggregate().reader()).map_err(ListError::Malformed)
+}
+
+async fn send(client: &Client, url: &RemoteUrl, headers: HeaderMap) -> Result<Response<Body>, ListError> {
+    let sent = tokio::time::timeout(RESPONSE_TIME_MAX, client.request(request(Method::GET, url, headers))).await;
+    Ok(sent.map_err(|_| ListError::NoAnswer(RESPONSE_TIME_MAX))??)
 }
 
 /// The URL with a `/` appended, if that is where a redirect points: to a directory that was named without it.

@@ -58,15 +58,16 @@ impl<'a> Transfer<'a> {
 
     /// Asks until all bytes are there, or the retries are used up, or something fails for good.
     pub(super) async fn run(&mut self) -> Result<Arrived, DownloadError> {
-        let mut attempt = 0;
+        let (mut attempt, mut furthest) = (0, self.part().length());
         loop {
-            let received_before = self.received;
             let error = match self.attempt().await {
                 Ok(Attempt::Arrived(arrived)) => return Ok(arrived),
                 Ok(Attempt::Again) => continue,
                 Err(error) => error,
             };
-            attempt = if self.received > received_before { 1 } else { attempt + 1 };
+            // Starting anew again and again is no progress.
+            attempt = if self.part().length() > furthest { 1 } else { attempt + 1 };
+            furthest = furthest.max(self.part().length());
             let worth_it = error.is_transient() && (self.answered || self.part().length() > 0);
             let Some(after) = self.options.retry.delay(attempt).filter(|_| worth_it) else { return Err(error) };
             let attempts_max = self.options.retry.attempts_max;

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use godwit_http::{BoxError, Client, ConnectionHandle, RequestError};
@@ -24,10 +26,18 @@ use crate::store::local::{LocalError, SourceChanged, SourceFile};
 const QUEUE_CHUNKS: usize = 8;
 
 /// How an upload behaves.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct UploadOptions {
     /// Replaces a file that is there already. Default no.
     pub force: bool,
+    /// How long the server may neither take bytes nor answer; it has to store the file before it answers. Default 5 min.
+    pub stall_timeout: Duration,
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self { force: false, stall_timeout: Duration::from_secs(5 * 60) }
+    }
 }
 
 /// An upload that the server has stored.
@@ -66,13 +76,20 @@ pub async fn upload(
     let source = blocking(move |_| SourceFile::open(&path)).await?;
     let length = source.length();
     let (frames, queue) = mpsc::channel(QUEUE_CHUNKS);
-    let content = Content { queue, position: 0, observer: Arc::clone(&observer) };
+    let moved = Arc::new(AtomicU64::new(0));
+    let content = Content { queue, moved: Arc::clone(&moved), observer: Arc::clone(&observer) };
     let mut request = request(Method::PUT, url, headers(length, options)).map(|_| content.boxed_unsync());
     request.headers_mut().remove(http::header::ACCEPT_ENCODING);
     observer.on(Event::Started { from: 0, total: Some(length) });
     let reader = blocking(move |_| read(source, &frames));
-    let (sha256, response) = tokio::join!(reader, client.request(request));
-    let response = response.map_err(local_error)?;
+    let answered = async {
+        tokio::select! {
+            response = client.request(request) => response.map_err(local_error),
+            () = stalled(&moved, options.stall_timeout) => Err(UploadError::Stalled(options.stall_timeout)),
+        }
+    };
+    let (sha256, response) = tokio::join!(reader, answered);
+    let response = response?;
     let connection = response.extensions().get::<ConnectionHandle>().cloned();
     match (response.status(), sha256) {
         (status, Some(sha256)) if status.is_success() => {
@@ -80,6 +97,15 @@ pub async fn upload(
         }
         (StatusCode::PRECONDITION_FAILED, _) if !options.force => Err(UploadError::Exists { url: url.clone() }),
         _ => Err(UploadError::Refused(Refusal::read(response).await)),
+    }
+}
+
+/// Returns when nothing has moved for `limit`, or up to twice that.
+async fn stalled(moved: &AtomicU64, limit: Duration) {
+    let mut before = None;
+    while before != Some(moved.load(Ordering::Relaxed)) {
+        before = Some(moved.load(Ordering::Relaxed));
+        tokio::time::sleep(limit).await;
     }
 }
 
@@ -131,7 +157,8 @@ fn local_error(error: RequestError) -> UploadError {
 /// The file as a request body: chunked, since its length stays unknown to the HTTP layer, so that a trailer can follow.
 struct Content {
     queue: mpsc::Receiver<Result<Frame<Bytes>, BoxError>>,
-    position: u64,
+    /// Bytes that the HTTP layer has taken.
+    moved: Arc<AtomicU64>,
     observer: Arc<dyn Observer>,
 }
 
@@ -142,8 +169,9 @@ impl http_body::Body for Content {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = std::task::ready!(self.queue.poll_recv(context));
         if let Some(chunk) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-            self.position += chunk.len() as u64;
-            self.observer.on(Event::Moved { position: self.position });
+            let length = chunk.len() as u64;
+            let position = self.moved.fetch_add(length, Ordering::Relaxed) + length;
+            self.observer.on(Event::Moved { position });
         }
         Poll::Ready(frame)
     }

@@ -14,7 +14,7 @@ use crate::stderr;
 
 /// Uploads one after the other; a failure does not keep the next from being tried.
 pub(crate) async fn run(client: &Client, config: PutConfig, quiet: bool) -> Result<(), CommandError> {
-    let options = UploadOptions { force: config.force };
+    let options = UploadOptions { force: config.force, ..UploadOptions::default() };
     let mut failures = Failures::default();
     for (file, url) in &config.uploads {
         let started = Instant::now();

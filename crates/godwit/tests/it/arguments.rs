@@ -15,6 +15,7 @@ fn wrong_usage_is_exit_code_2() {
         &["get", "127.0.0.1:1/f"],
         &["get", "http://user@127.0.0.1:1/f"],
         &["get", "http://127.0.0.1:1/a", "http://127.0.0.1:1/b", "-o", "one"],
+        &["get", "http://127.0.0.1:1/a", "-o", "-"],
         &["put", "a", "b", "http://127.0.0.1:1/one"],
         &["put", "..", "http://127.0.0.1:1/directory/"],
         &["serve", "--listen", "ftp://127.0.0.1:0"],

@@ -153,6 +153,16 @@ fn without_a_validator_nothing_is_joined() {
 }
 
 #[test]
+fn starting_anew_for_ever_is_not_going_on() {
+    let content = noise(100_000);
+    let server = Scripted::start(move |_, _| Reply::new(&[OK, "ETag: W/\"weak\"", LENGTH], &content[..40_000]));
+    let directory = scratch();
+    godwit(directory.path(), &["get", "--retries", "2", &server.url_of("f")]).expect(3).says("(2 of 2)");
+    // The first of them got further than nothing, so it counts as none.
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
 fn another_url_of_the_same_name_starts_anew() {
     let server = cut_first(|_, content| Reply::new(&[OK, TAG, LENGTH], content));
     let directory = scratch();

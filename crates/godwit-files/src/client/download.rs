@@ -8,7 +8,7 @@ use godwit_http::{Client, ConnectionHandle};
 
 use super::blocking::blocking;
 use super::existing::compare;
-use super::transfer::Transfer;
+use super::transfer::{Arrived, Transfer};
 use super::{DownloadError, RemoteUrl, RetryPolicy};
 use crate::hash::Sha256Digest;
 use crate::progress::Observer;
@@ -104,16 +104,23 @@ pub async fn download(
     let arrived = transfer.run().await?;
     let received = transfer.received();
     let part = transfer.into_part();
+    let (digest, connection) = match arrived {
+        Arrived::Whole { digest, connection } => (digest, connection),
+        Arrived::TooLong { length } => {
+            let bad = blocking(move |_| part.quarantine()).await?;
+            return Err(DownloadError::TooLong { length, bad });
+        }
+    };
     let (length, sha256) = (part.length(), part.sha256());
-    if let Some(expected) = arrived.digest.filter(|&expected| expected != sha256) {
+    if let Some(expected) = digest.filter(|&expected| expected != sha256) {
         let bad = blocking(move |_| part.quarantine()).await?;
         return Err(DownloadError::DigestMismatch { expected, actual: sha256, bad });
     }
-    if arrived.digest.is_none() && options.require_digest {
+    if digest.is_none() && options.require_digest {
         return Err(DownloadError::DigestMissing { part: part.path() });
     }
     blocking(move |_| part.finish(force)).await?;
-    let outcome = if arrived.digest.is_some() { Outcome::Verified } else { Outcome::NotVerified };
+    let outcome = if digest.is_some() { Outcome::Verified } else { Outcome::NotVerified };
     let path = target.to_owned();
-    Ok(Downloaded { path, length, received, sha256: Some(sha256), outcome, connection: arrived.connection })
+    Ok(Downloaded { path, length, received, sha256: Some(sha256), outcome, connection })
 }

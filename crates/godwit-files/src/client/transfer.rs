@@ -31,11 +31,16 @@ pub(super) struct Transfer<'a> {
     useless: bool,
 }
 
-/// All bytes are in the part.
-pub(super) struct Arrived {
-    /// The server's SHA-256 of the file.
-    pub(super) digest: Option<Sha256Digest>,
-    pub(super) connection: Option<ConnectionHandle>,
+/// No more bytes will come.
+pub(super) enum Arrived {
+    /// All are in the part.
+    Whole {
+        /// The server's SHA-256 of the file.
+        digest: Option<Sha256Digest>,
+        connection: Option<ConnectionHandle>,
+    },
+    /// There were more than the `length` that the server had promised.
+    TooLong { length: u64 },
 }
 
 /// How one request ended that did not fail.
@@ -142,7 +147,7 @@ impl<'a> Transfer<'a> {
         let described = describe(self.client, self.url, true, self.options).await;
         match described {
             Ok(now) if now.validator.as_ref() == Some(validator) => {
-                Ok(Attempt::Arrived(Arrived { digest: now.digest, connection: None }))
+                Ok(Attempt::Arrived(Arrived::Whole { digest: now.digest, connection: None }))
             }
             // A server without HEAD cannot tell; GET will, and also if the file is gone.
             Ok(_) => Ok(self.again()),
@@ -174,7 +179,7 @@ impl<'a> Transfer<'a> {
         self.part = Some(part);
         self.received += arrived - from;
         let trailers = match ending? {
-            Ending::TooLong { length } => return Err(self.quarantine(length).await),
+            Ending::TooLong { length } => return Ok(Attempt::Arrived(Arrived::TooLong { length })),
             Ending::End(_) if length.is_some_and(|length| arrived < length) => {
                 let length = length.unwrap_or_default();
                 return Err(DownloadError::Short { arrived, length });
@@ -186,7 +191,7 @@ impl<'a> Transfer<'a> {
         if digest.is_none() && (partial || head.headers.contains_key(TRAILER)) {
             digest = self.ask_digest().await?;
         }
-        Ok(Attempt::Arrived(Arrived { digest, connection }))
+        Ok(Attempt::Arrived(Arrived::Whole { digest, connection }))
     }
 
     /// Asks for the SHA-256 of the version that just arrived; of another version it would tell nothing.
@@ -199,14 +204,6 @@ impl<'a> Transfer<'a> {
         };
         let ours = self.part().meta().and_then(|meta| meta.validator.as_ref());
         Ok(now.digest.filter(|_| ours.is_some() && now.validator.as_ref() == ours))
-    }
-
-    async fn quarantine(&mut self, length: u64) -> DownloadError {
-        let part = self.part.take().expect("the part is here between requests");
-        match blocking(move |_| part.quarantine()).await {
-            Ok(bad) => DownloadError::TooLong { length, bad },
-            Err(error) => error.into(),
-        }
     }
 
     /// Lets the digest cover what an earlier run left.

@@ -432,9 +432,9 @@ impl Sender {
     }
 
     /// Puts the packets `first ..= last`, all in flight, on the loss list, and says how many were new there. Packets that
-    /// were retransmitted less than an RTT ago stay out: the report must have crossed the retransmission. Deviation 21.
+    /// were retransmitted hardly more than an RTT ago stay out: the report must have crossed the retransmission. Deviation 21.
     fn mark_lost(&mut self, now: Instant, first: u64, last: u64, rtt: &RttEstimator) -> u32 {
-        let recent = rtt.srtt() * 3 / 4;
+        let recent = rtt.srtt() + rtt.var();
         let mut inserted = 0;
         let mut run_start = first;
         for index in first..=last {

@@ -24,6 +24,10 @@ const SPARE_SLABS_MAX: usize = 16;
 /// What may be buffered, whatever the window is: enough to keep a new connection busy until it has a window.
 const BUFFERED_BYTES_MIN: usize = 1 << 20;
 
+/// Short tails are at least so many packets apart, however small the window is: libudt acknowledges each of them, and its
+/// controller's own first window is as large.
+const SHORT_TAIL_EVERY_MIN: usize = 16;
+
 /// A run of slots moved out of the send buffer for one system call.
 #[derive(Debug)]
 pub struct SlabRun {
@@ -137,12 +141,20 @@ impl SendBuffer {
         let short_tail = self.short_tail && self.payload_bytes > 1;
         // While packets wait already, a slab gets all its slots, so that small writes fill it up. Deviation 18.
         let wanted = if self.entries.is_empty() { wanted + usize::from(short_tail) } else { usize::MAX };
+        let wanted =
+            if short_tail { wanted.min(self.window_slots(in_flight_bytes) * self.payload_bytes) } else { wanted };
         let message = self.next_message();
         let framing =
             Framing { message, in_order: false, continues_before: false, continues_after: false, expires: None };
         let mut slab = self.new_slab(wanted, framing);
         slab.capacity -= usize::from(short_tail);
         Some(WriteSlab { slab })
+    }
+
+    /// Slots of a slab with a short tail: no more than the window holds, so that one of the packets that fill a window is
+    /// always acknowledged at once.
+    fn window_slots(&self, in_flight_bytes: usize) -> usize {
+        (in_flight_bytes / (self.payload_bytes + HEADER_BYTES)).max(SHORT_TAIL_EVERY_MIN)
     }
 
     /// Takes a filled slab into the queue.
@@ -506,11 +518,17 @@ mod tests {
     #[test]
     fn a_short_tail_makes_a_libudt_receiver_acknowledge() {
         let mut buffer = SendBuffer::new(1456, 1 << 20);
-        assert_eq!(write(&mut buffer, &vec![1; 100_000]), 44 * 1456 - 1);
-        assert_eq!(buffer.packet_bytes(43), Some(16 + 1455));
-        // A write that fills its packets exactly leaves no full-sized tail either.
+        // The whole window takes 16 packets, so the last of those is the one that has to be acknowledged.
+        assert_eq!(write(&mut buffer, &vec![1; 100_000]), 16 * 1456 - 1);
+        assert_eq!(buffer.packet_bytes(15), Some(16 + 1455));
+        let mut slab = buffer.checkout(100_000, 1 << 20).expect("room");
+        assert_eq!(slab.fill(&vec![1; 100_000]), 44 * 1456 - 1);
+        buffer.commit(slab);
+        // A write that fills its packets exactly leaves no full-sized tail either, once it is sent.
         assert_eq!(write(&mut buffer, &[1; 1456]), 1456);
-        assert_eq!(buffer.end(), 45);
+        assert_eq!(buffer.end(), 61);
+        let run = buffer.take_run(60, 44, 0, NUMBERING).expect("a packet");
+        assert_eq!((run.bytes().len(), buffer.end()), (16 + 1455, 62));
     }
 
     #[test]

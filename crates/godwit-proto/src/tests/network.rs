@@ -147,6 +147,16 @@ impl Network {
         self.now = end;
     }
 
+    /// Writes all of `data`, for which there has to be room.
+    pub(crate) fn write(&mut self, node: usize, handle: ConnectionHandle, mut data: &[u8]) {
+        while !data.is_empty() {
+            match self.with(node, handle, |connection, now| connection.write(now, data)) {
+                Poll::Ready(taken) => data = &data[taken.expect("the connection is open")..],
+                Poll::Pending => panic!("no room for {} bytes more", data.len()),
+            }
+        }
+    }
+
     /// Sends `data` from one connection to the other and closes; returns what was read until the end.
     pub(crate) fn transfer(
         &mut self,

@@ -100,6 +100,33 @@ fn pitfall_19_the_last_packet_of_a_burst_to_libudt_is_never_full() {
     }
 }
 
+/// The same where the window ends the burst: a libudt receiver that acknowledges nothing but short packets must not stop us.
+#[test]
+fn pitfall_19_a_full_window_holds_a_packet_that_libudt_acknowledges_at_once() {
+    let mut puppet = Puppet::connected(config());
+    let (mut sent, mut acknowledged) = (puppet.write(&noise(900_000)), 0);
+    for number in 1..100 {
+        sent.extend(puppet.pass_for(Duration::from_millis(1)));
+        let stats = puppet.connection.stats(puppet.now);
+        if stats.send_buffer_used_bytes == 0 {
+            return;
+        }
+        let window = stats.congestion_window_packets;
+        let packets = data_packets(&sent);
+        let irregular =
+            packets.iter().filter(|(_, bytes)| *bytes < 1456).map(|(seq, _)| puppet.isn.offset_to(*seq) + 1);
+        let newest = irregular.max().expect("a short packet");
+        assert!(
+            newest > acknowledged,
+            "round {number}: {window} packets in flight, and none that would be acknowledged"
+        );
+        acknowledged = newest;
+        puppet.pass(Duration::from_millis(10));
+        sent.extend(puppet.receive(&puppet.ack(number, acknowledged as u32, 8192)));
+    }
+    panic!("100 rounds were not enough");
+}
+
 #[test]
 fn pitfall_20_empty_packets_are_never_sent_and_mean_nothing() {
     let mut puppet = Puppet::accepted(config());

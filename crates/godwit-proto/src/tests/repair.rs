@@ -64,14 +64,7 @@ fn warm(seed: u8, rounds: u32) -> (Network, ConnectionHandle, ConnectionHandle) 
 }
 
 fn write(network: &mut Network, client: ConnectionHandle, bytes: usize) {
-    let data = noise(bytes);
-    let mut written = 0;
-    while written < bytes {
-        match network.with(0, client, |connection, now| connection.write(now, &data[written..])) {
-            std::task::Poll::Ready(taken) => written += taken.expect("the connection is open"),
-            std::task::Poll::Pending => panic!("no room for {bytes} bytes"),
-        }
-    }
+    network.write(0, client, &noise(bytes));
 }
 
 /// Reads until so many bytes are there, and says how long that took.

@@ -28,7 +28,7 @@ pub struct MessageOptions {
 
 impl Connection {
     /// Room for a writer that has `wanted_bytes` (at least 1) to write. Fill it, then [`commit`](Self::commit) it. Pending while the send
-    /// buffer is full or the handshake is under way; [`Event::Writable`] tells when to try again.
+    /// buffer is full or the handshake is under way; [`Event::Writable`](crate::Event::Writable) tells when to try again.
     ///
     /// # Errors
     /// If the connection takes no more data.
@@ -71,7 +71,7 @@ impl Connection {
     }
 
     /// Moves what has arrived to `out`: at least one packet's bytes, and about `max_bytes`; `Ok(0)` is the end of the stream.
-    /// Pending while nothing is there; [`Event::Readable`] tells when to try again.
+    /// Pending while nothing is there; [`Event::Readable`](crate::Event::Readable) tells when to try again.
     ///
     /// # Errors
     /// Why the connection ended, once what arrived before has been read, unless the peer closed it with nothing missing.
@@ -135,7 +135,7 @@ impl Connection {
     }
 
     /// Takes no more data, waits until everything is acknowledged but not longer than the linger time, then tells the peer;
-    /// [`Event::Flushed`] or [`Event::Closed`] tells when. UDT has no half-close: nothing arrives after that either.
+    /// [`Event::Flushed`](crate::Event::Flushed) or [`Event::Closed`](crate::Event::Closed) tells when. UDT has no half-close: nothing arrives after that either.
     pub fn close(&mut self, now: Instant) {
         if self.halves.is_none() {
             return self.abort(now);

@@ -55,6 +55,10 @@ const HANDSHAKE_REPEAT: Duration = Duration::from_millis(250);
 const ACCEPT_HOLD: Duration = Duration::from_millis(30);
 /// Responses that are sent before the hold is given up.
 const ACCEPT_RESPONSES: u8 = 3;
+/// A rendezvous begins with a keep-alive, and the first data follows this much later: libudt loses what arrives while it completes
+/// the connection, and up to 8 ms after that (specification section 2.8). That early a loss ends the slow start of the native
+/// controller at a few packets per second. Deviation 15.
+const RENDEZVOUS_DATA_DELAY: Duration = Duration::from_millis(20);
 /// Silence towards a libudt peer never lasts longer: its EXP count would grow, and slow its loss recovery. Deviation 48.
 const KEEP_ALIVE_LIBUDT: Duration = Duration::from_secs(1);
 /// The same between our own ends, for whom an idle connection should cost next to nothing.
@@ -406,6 +410,8 @@ impl Connection {
         if self.side == Side::Rendezvous {
             // The peer may only be completed by another packet than a handshake (specification section 2.9).
             self.pending.keep_alive = true;
+            let halves = self.halves.as_mut().expect("it has just been established");
+            halves.sender.hold_data_until(now + RENDEZVOUS_DATA_DELAY);
         }
         self.introduce(now);
     }

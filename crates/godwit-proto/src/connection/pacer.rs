@@ -22,6 +22,11 @@ impl Pacer {
         Self { next: now, is_dry: true }
     }
 
+    /// Nothing leaves before this.
+    pub(super) fn hold_until(&mut self, at: Instant) {
+        self.next = self.next.max(at);
+    }
+
     /// Packets that may leave at `now`.
     pub(super) fn allowance(&mut self, now: Instant, interval: Duration) -> usize {
         if self.is_dry {

@@ -176,6 +176,11 @@ impl Sender {
         self.controller.set_max_rate(bits_per_s.map(|rate| rate as f64 / packet_bits));
     }
 
+    /// No data leaves before this.
+    pub(super) fn hold_data_until(&mut self, at: Instant) {
+        self.pacer.hold_until(at);
+    }
+
     /// The peer turned out to be one of ours: it acknowledges without a short packet, and receives in batches.
     pub(super) fn peer_is_godwit(&mut self) {
         self.buffer.set_short_tail(false);

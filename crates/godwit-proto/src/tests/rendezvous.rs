@@ -133,6 +133,20 @@ fn data_completes_it_too_and_nothing_does_before_a_handshake() {
     assert_eq!(puppet.read(), b"hello");
 }
 
+/// Specification section 2.8: what reaches libudt while it completes a connection is lost. Only the keep-alive may be.
+#[test]
+fn the_first_data_waits_until_libudt_is_ready_for_it() {
+    let mut puppet = Puppet::connecting(config());
+    puppet.drain();
+    puppet.receive(&Control::Handshake(Handshake { request: RequestType::Rendezvous, ..peer_handshake() }));
+    let sent = puppet.receive(&Control::Handshake(Handshake { request: RequestType::Conclusion, ..peer_handshake() }));
+    assert!(sent.iter().any(|datagram| is_control(datagram, |control| matches!(control, Control::KeepAlive))));
+    assert!(puppet::data_packets(&puppet.write(b"hello")).is_empty());
+    let later = puppet.pass(Duration::from_millis(100));
+    let first = later.iter().find(|(_, datagram)| !puppet::data_packets([datagram]).is_empty()).expect("the data");
+    assert_eq!(first.0, Duration::from_millis(20));
+}
+
 /// The minimal answer of a connected libudt: version and type 0, request -2.
 #[test]
 fn the_answer_of_a_connected_socket_completes_it() {

@@ -119,6 +119,8 @@ pub(super) struct Sender {
     drop_requests: VecDeque<DropRequest>,
     pacer: Pacer,
     pairs: PacketPairs,
+    /// Whether the peer reports a loss again that was not repaired; libudt never does.
+    peer_repeats_naks: bool,
     /// Probes since the last progress.
     probes: u32,
     probe_at: Option<Instant>,
@@ -158,6 +160,7 @@ impl Sender {
             drop_requests: VecDeque::new(),
             pacer: Pacer::new(now),
             pairs: PacketPairs::default(),
+            peer_repeats_naks: false,
             probes: 0,
             probe_at: None,
             mss_bytes: setup.mss_bytes,
@@ -185,6 +188,7 @@ impl Sender {
     pub(super) fn peer_is_godwit(&mut self) {
         self.buffer.set_short_tail(false);
         self.pairs.peer_is_godwit();
+        self.peer_repeats_naks = true;
     }
 
     /// Later packets carry at most this much, because the path takes no more; returns whether that changed anything.
@@ -269,6 +273,7 @@ impl Sender {
         self.probes += 1;
         self.stats.probes += 1;
         self.stats.lost_packets += u64::from(self.lost.insert(self.seq_of(self.una), self.seq_of(self.una)));
+        self.give_up_old_retransmissions(now, rtt);
         // The newest packet makes a receiver that has missed all the others report them at once.
         let newest = self.next - 1;
         let oldest_wait = now - self.flights[(newest - self.una) as usize].sent;
@@ -603,6 +608,22 @@ impl Sender {
             // The ACK stopped at a packet whose retransmission should long have arrived: it was lost, too. Deviation 20.
             let seq = self.seq_of(self.una);
             self.stats.lost_packets += u64::from(self.lost.insert(seq, seq));
+            self.give_up_old_retransmissions(now, rtt);
+        }
+    }
+
+    /// One retransmission was lost, and the peer will never say which others were: all that left so long ago, and may have shared its
+    /// fate, go out again. One by one, each would cost a round-trip. Deviation 20.
+    fn give_up_old_retransmissions(&mut self, now: Instant, rtt: &RttEstimator) {
+        if self.peer_repeats_naks {
+            return;
+        }
+        let overdue = self.probe_after(rtt, 2);
+        for (index, flight) in (self.una..).zip(&self.flights) {
+            if flight.transmissions > 1 && now - flight.sent >= overdue {
+                let seq = self.numbering.initial_seq.add(index as u32);
+                self.stats.lost_packets += u64::from(self.lost.insert(seq, seq));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The rules of specification section 11 on loss repair and acknowledgement, as requirements.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::network::{Faults, Network, Tamper, is_control, noise};
@@ -201,6 +201,36 @@ fn lost_retransmissions_are_sent_again_without_a_second_nak() {
         let bound = undisturbed + (RTT * 3 + Duration::from_millis(10)) * backed_off;
         assert!(took <= bound, "{times} losses: {took:?}, undisturbed {undisturbed:?}");
     }
+}
+
+/// A burst fills the buffer of a C++ receiver, the retransmissions do it again, and nobody reports them: they must not be found
+/// missing one by one, a probe each.
+#[test]
+fn a_burst_of_lost_retransmissions_is_repaired_together() {
+    let (mut network, client, server) = {
+        let is_hello = |_: usize, datagram: &[u8]| is_control(datagram, |it| matches!(it, Control::User { .. }));
+        let mut network = Network::new(40, Faults { filter: Box::new(is_hello), ..Faults::default() });
+        let (client, server) = network.establish(config(), config());
+        (0..40).for_each(|_| {
+            write(&mut network, client, BYTES);
+            drain(&mut network, server, BYTES);
+            network.run_for(Duration::from_millis(100));
+        });
+        (network, client, server)
+    };
+    network.faults.tamper = never_repeats_naks();
+    let mut copies = BTreeMap::new();
+    network.faults.filter = Box::new(move |_, datagram| {
+        // Of each of these the first two copies.
+        data_seq(datagram).filter(|seq| seq % 8 < 4).is_some_and(|seq| {
+            let count = copies.entry(seq).or_insert(0);
+            *count += 1;
+            *count <= 2
+        })
+    });
+    write(&mut network, client, BYTES);
+    let took = drain(&mut network, server, BYTES);
+    assert!(took < Duration::from_secs(3), "{took:?} for 300 packets that were lost twice");
 }
 
 /// Section 5.5: between two libudts this is where the transfer collapses.

@@ -140,7 +140,7 @@ impl SendBuffer {
         }
         let short_tail = self.short_tail && self.payload_bytes > 1;
         // While packets wait already, a slab gets all its slots, so that small writes fill it up. Deviation 18.
-        let wanted = if self.entries.is_empty() { wanted + usize::from(short_tail) } else { usize::MAX };
+        let wanted = if self.entries.is_empty() { wanted.saturating_add(usize::from(short_tail)) } else { usize::MAX };
         let wanted =
             if short_tail { wanted.min(self.window_slots(in_flight_bytes) * self.payload_bytes) } else { wanted };
         let message = self.next_message();

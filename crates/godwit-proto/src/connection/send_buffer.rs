@@ -9,12 +9,16 @@
 //! A writer checks a slab out, fills it without anybody's lock, and commits it. The driver moves a slab out for the time
 //! of the system call and then restores it. Packets are named by their index, 0 for the first of the connection.
 
+mod slab;
+
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::time::Instant;
 
+pub use slab::{SlabRun, WriteSlab};
+
+use self::slab::{Framing, Slab};
 use crate::datagram::{SEGMENTS_MAX, TRANSMIT_BYTES_MAX};
-use crate::packet::{DataHeader, HEADER_BYTES, MessagePosition, rewrite_timestamp};
+use crate::packet::{DataHeader, HEADER_BYTES, rewrite_timestamp};
 use crate::seq::{MsgNumber, Seq};
 
 /// Freed allocations that are kept for the next slabs, so that a steady transfer allocates nothing and the slabs stay in the
@@ -27,47 +31,6 @@ const BUFFERED_BYTES_MIN: usize = 1 << 20;
 /// Short tails are at least so many packets apart, however small the window is: libudt acknowledges each of them, and its
 /// controller's own first window is as large.
 const SHORT_TAIL_EVERY_MIN: usize = 16;
-
-/// A run of slots moved out of the send buffer for one system call.
-#[derive(Debug)]
-pub struct SlabRun {
-    slab: Slab,
-    bytes: Range<usize>,
-}
-
-impl SlabRun {
-    /// The datagrams to send, one after the other; all but the last have the same size.
-    pub fn bytes(&self) -> &[u8] {
-        &self.slab.bytes[self.bytes.clone()]
-    }
-
-    /// The size of the datagrams, in bytes; only the last may be shorter.
-    pub(super) fn stride(&self) -> usize {
-        self.slab.stride
-    }
-
-    pub(super) fn packets(&self) -> usize {
-        self.bytes.len().div_ceil(self.slab.stride)
-    }
-}
-
-/// Room for payload that a writer has checked out of the send buffer. Fill it without a lock, then commit it.
-#[derive(Debug)]
-pub struct WriteSlab {
-    slab: Slab,
-}
-
-impl WriteSlab {
-    /// Copies as much of `data` as there is room for and says how much that was, in bytes.
-    pub fn fill(&mut self, data: &[u8]) -> usize {
-        self.slab.fill(data)
-    }
-
-    /// Bytes that still fit.
-    pub fn room_bytes(&self) -> usize {
-        self.slab.room_bytes()
-    }
-}
 
 /// Names and addresses of the packets of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -373,17 +336,6 @@ impl SendBuffer {
     }
 }
 
-/// How the packets of a slab are framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Framing {
-    message: MsgNumber,
-    in_order: bool,
-    /// Whether the message began in the slab before, and ends in one after.
-    continues_before: bool,
-    continues_after: bool,
-    expires: Option<Instant>,
-}
-
 /// A slab in the queue, or the gap that it left while the driver sends it.
 #[derive(Debug)]
 struct Entry {
@@ -393,74 +345,6 @@ struct Entry {
     /// No byte may be added: its packets have been numbered, or belong to a message.
     sealed: bool,
     slab: Option<Slab>,
-}
-
-#[derive(Debug)]
-struct Slab {
-    bytes: Box<[u8]>,
-    /// Header and payload of one slot.
-    stride: usize,
-    /// Payload bytes that it takes: those of all slots, less the byte that a short tail gives up.
-    capacity: usize,
-    /// Payload bytes in it.
-    filled: usize,
-    /// Index of the packet in its first slot; final once the slab is committed.
-    first: u64,
-    framing: Framing,
-}
-
-impl Slab {
-    fn payload(&self) -> usize {
-        self.stride - HEADER_BYTES
-    }
-
-    fn room_bytes(&self) -> usize {
-        self.capacity - self.filled
-    }
-
-    /// Slots with any payload.
-    fn packets(&self) -> usize {
-        self.filled.div_ceil(self.payload())
-    }
-
-    fn fill(&mut self, data: &[u8]) -> usize {
-        let taken = data.len().min(self.room_bytes());
-        let payload = self.payload();
-        let mut rest = &data[..taken];
-        while !rest.is_empty() {
-            let (slot, offset) = (self.filled / payload, self.filled % payload);
-            let (part, after) = rest.split_at(rest.len().min(payload - offset));
-            let start = slot * self.stride + HEADER_BYTES + offset;
-            self.bytes[start..start + part.len()].copy_from_slice(part);
-            self.filled += part.len();
-            rest = after;
-        }
-        taken
-    }
-
-    fn take_last_byte(&mut self) -> u8 {
-        self.filled -= 1;
-        let (slot, offset) = (self.filled / self.payload(), self.filled % self.payload());
-        self.bytes[slot * self.stride + HEADER_BYTES + offset]
-    }
-
-    /// Where the datagrams of `count` slots from `slot` on are; at least one of them, and all filled.
-    fn range(&self, slot: usize, count: usize) -> Range<usize> {
-        let last = slot + count - 1;
-        let last_payload = self.payload().min(self.filled - last * self.payload());
-        slot * self.stride..last * self.stride + HEADER_BYTES + last_payload
-    }
-
-    fn position(&self, slot: usize) -> MessagePosition {
-        let first = slot == 0 && !self.framing.continues_before;
-        let last = slot + 1 == self.packets() && !self.framing.continues_after;
-        match (first, last) {
-            (true, true) => MessagePosition::Solo,
-            (true, false) => MessagePosition::First,
-            (false, true) => MessagePosition::Last,
-            (false, false) => MessagePosition::Middle,
-        }
-    }
 }
 
 #[cfg(test)]

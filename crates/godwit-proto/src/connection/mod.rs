@@ -7,6 +7,7 @@ mod ack_history;
 mod application;
 mod arrival;
 mod closing;
+mod establishment;
 mod handshake;
 mod hello;
 mod incoming;
@@ -31,34 +32,23 @@ pub(crate) use receive_buffer::PACKET_OVERHEAD_BYTES;
 pub use send_buffer::{SlabRun, WriteSlab};
 pub use stats::{ReceiverStats, SenderStats, Stats};
 
-use crate::config::{Config, payload_bytes};
-use crate::congestion::{Controller, Setup};
+use crate::config::Config;
 use crate::datagram::{Batch, Contents, Event, Path, TRANSMIT_BYTES_MAX, Transmit};
 use crate::error::ConnectionError;
 use crate::packet::{HEADER_BYTES, Handshake, Packet, UDP_IP_HEADER_BYTES};
 use crate::seq::{AckNumber, Seq};
 use closing::Closing;
-use handshake::{Agreement, ClientOpening, Opening, RendezvousOpening, ServerOpening};
-use hello::{HELLO_REPEAT, HELLOS_MAX};
-use receive_buffer::{Keeping, ReceiveBuffer};
+use establishment::own_handshake;
+use handshake::{ClientOpening, Opening, RendezvousOpening, ServerOpening};
+use receive_buffer::Keeping;
 use receiver::Receiver;
 use rtt::RttEstimator;
-use send_buffer::Numbering;
-use sender::{Sender, SenderSetup};
+use sender::Sender;
 use stats::BusyClock;
 use timers::{Timer, Timers};
 
 /// A handshake that was not answered is repeated after this time, as libudt does (specification section 2.5).
 const HANDSHAKE_REPEAT: Duration = Duration::from_millis(250);
-/// After its response a server sends nothing else for this long unless the client is heard: a libudt client that gets
-/// anything else first never connects (specification section 2.8). Then the response goes out again. Deviation 13.
-const ACCEPT_HOLD: Duration = Duration::from_millis(30);
-/// Responses that are sent before the hold is given up.
-const ACCEPT_RESPONSES: u8 = 3;
-/// A rendezvous begins with a keep-alive, and the first data follows this much later: libudt loses what arrives while it completes
-/// the connection, and up to 8 ms after that (specification section 2.8). That early a loss ends the slow start of the native
-/// controller at a few packets per second. Deviation 15.
-const RENDEZVOUS_DATA_DELAY: Duration = Duration::from_millis(20);
 /// Silence towards a libudt peer never lasts longer: its EXP count would grow, and slow its loss recovery. Deviation 48.
 const KEEP_ALIVE_LIBUDT: Duration = Duration::from_secs(1);
 /// The same between our own ends, for whom an idle connection should cost next to nothing.
@@ -404,87 +394,6 @@ impl Connection {
         self.timers.set(Timer::KeepAlive, if due <= now { now + self.keep_alive_interval() } else { due });
     }
 
-    fn connected(&mut self, now: Instant, agreement: Agreement) {
-        self.establish(now, agreement);
-        self.events.is_connected = true;
-        if self.side == Side::Rendezvous {
-            // The peer may only be completed by another packet than a handshake (specification section 2.9).
-            self.pending.keep_alive = true;
-            let halves = self.halves.as_mut().expect("it has just been established");
-            halves.sender.hold_data_until(now + RENDEZVOUS_DATA_DELAY);
-        }
-        self.introduce(now);
-    }
-
-    fn establish(&mut self, now: Instant, agreement: Agreement) {
-        self.peer_id = agreement.peer_id;
-        let full_payload_bytes = payload_bytes(agreement.mss_bytes);
-        let window = self.announced_window_packets;
-        let config = &self.config;
-        let controller = Controller::new(
-            config.controller,
-            &Setup {
-                now,
-                packet_bytes: agreement.mss_bytes,
-                max_window_packets: agreement.peer_window_packets,
-                seed: self.seed,
-            },
-        );
-        let sender = Sender::new(
-            now,
-            SenderSetup {
-                numbering: Numbering { initial_seq: agreement.local_isn, destination: agreement.peer_id },
-                peer_window_packets: agreement.peer_window_packets,
-                mss_bytes: agreement.mss_bytes,
-                buffer_bytes: config.send_buffer_bytes,
-                max_rate_bits_per_s: config.max_rate_bits_per_s,
-                controller,
-            },
-        );
-        let buffer = ReceiveBuffer::new(config.socket_type, config.receive_buffer_bytes, window, full_payload_bytes);
-        let mut receiver = Receiver::new(buffer, agreement.remote_isn, window, full_payload_bytes);
-        receiver.pin_capacity(config.pinned_capacity_packets_per_s);
-        self.config.mss_bytes = Some(agreement.mss_bytes);
-        self.halves = Some(Halves { sender, receiver });
-        let max_datagram_bytes = self.max_datagram_bytes;
-        self.datagram_too_large(max_datagram_bytes);
-        self.timers.stop(Timer::Handshake);
-        self.timers.stop(Timer::ConnectLimit);
-        self.timers.set(Timer::KeepAlive, now + KEEP_ALIVE_LIBUDT);
-        self.timers.set(Timer::PeerSilence, now + self.config.peer_timeout);
-        self.events.is_writable = true;
-    }
-
-    /// Sends the response, and nothing else for a while.
-    fn hold(&mut self, now: Instant) {
-        if !self.is_peer_heard {
-            self.pending.handshake = true;
-            self.pending.responses = 1;
-            self.timers.set(Timer::Handshake, now + ACCEPT_HOLD);
-        }
-    }
-
-    fn on_hold_over(&mut self, now: Instant) {
-        if self.pending.responses < ACCEPT_RESPONSES {
-            self.pending.handshake = true;
-            self.pending.responses += 1;
-            self.timers.set(Timer::Handshake, now + ACCEPT_HOLD);
-        }
-    }
-
-    /// Whether a client may still wait for the response, so that nothing else may be sent.
-    fn is_holding(&self) -> bool {
-        self.side == Side::Server && !self.is_peer_heard && self.pending.responses < ACCEPT_RESPONSES
-    }
-
-    fn introduce(&mut self, now: Instant) {
-        if !self.is_peer_godwit && self.pending.hellos < HELLOS_MAX {
-            self.pending.hellos += 1;
-            self.pending.hello = true;
-            self.timers.set(Timer::Hello, now + HELLO_REPEAT * u32::from(self.pending.hellos));
-        }
-    }
-
     fn keep_alive_interval(&self) -> Duration {
         if self.is_peer_godwit { KEEP_ALIVE_GODWIT } else { KEEP_ALIVE_LIBUDT }
     }
@@ -514,21 +423,5 @@ impl Connection {
             halves.sender.check();
             halves.receiver.check();
         }
-    }
-}
-
-/// What this side says of itself; the request type is the opening's business.
-fn own_handshake(birth: &Birth) -> Handshake {
-    let mss_bytes = birth.config.mss_or_default();
-    Handshake {
-        version: Handshake::VERSION,
-        socket_type: birth.config.socket_type.to_wire(),
-        isn: birth.isn,
-        mss_bytes,
-        window_packets: birth.config.announced_window_packets(payload_bytes(mss_bytes)),
-        request: crate::packet::RequestType::Induction,
-        socket_id: birth.local_id,
-        cookie: 0,
-        peer_ip: crate::packet::peer_ip_words(birth.path.remote.ip()),
     }
 }

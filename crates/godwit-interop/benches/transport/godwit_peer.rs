@@ -9,7 +9,7 @@ use godwit_interop::{Content, CpuTime, FingerprintHash, MessageFingerprint};
 use godwit_udt::{Config, ConnectionHandle, Endpoint, EndpointConfig, ListenLimits, Stream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 /// How long the counters of a receiver wait for the peer's end of the connection to go.
 const DRAIN: Duration = Duration::from_millis(200);
@@ -59,15 +59,20 @@ struct Arguments {
 /// Runs this program as a peer.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(&arguments)));
-    match done {
+    match run_in_task(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the godwit peer failed: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// In a task, as a server's connections are: what `block_on` runs itself has a thread of its own, and each wake-up would have
+/// to cross over to it.
+fn run_in_task(arguments: Arguments) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async { tokio::spawn(async move { run(&arguments).await }).await? })
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {

@@ -24,8 +24,11 @@ use crate::seq::{AckNumber, MsgNumber, Seq};
 
 /// UDT's SYN: a full ACK follows the one before after this time if there is news, and its long form no sooner.
 const ACK_INTERVAL: Duration = Duration::from_millis(10);
-/// Packets after which a light ACK is sent.
+/// Packets after which a light ACK is sent, as in libudt; they keep a window open that is small against 10 ms.
 const LIGHT_ACK_PACKETS: u32 = 64;
+/// After so many packets since the last full ACK the window cannot be that small, and light ACKs become rarer: they cost the
+/// sender a wake-up each, and at 10 Gbit/s there would be 13,000 per second. They still keep its buffer in its cache.
+const RARE_LIGHT_ACK_PACKETS: u32 = 256;
 /// New losses wait this long for company after a NAK: a libudt sender cuts its rate per NAK packet, whatever is in it. Deviation 32.
 const NAK_MERGE: Duration = Duration::from_millis(5);
 /// A loss is reported again no sooner than this (specification section 11). Deviation 33.
@@ -69,7 +72,8 @@ pub(super) struct Receiver {
     advertised_end: u64,
     advertised_packets: u32,
     packets_since_ack: u32,
-    light_acks: u32,
+    /// How many of these there were at the last light ACK.
+    light_acked_packets: u32,
     repeats: u32,
     is_withholding: bool,
     /// An ACK is due that says nothing new but the window, or what the peer seems not to have heard.
@@ -103,7 +107,7 @@ impl Receiver {
             advertised_end: u64::from(window_packets),
             advertised_packets: window_packets,
             packets_since_ack: 0,
-            light_acks: 0,
+            light_acked_packets: 0,
             repeats: 0,
             is_withholding: false,
             owes_ack: false,
@@ -351,8 +355,10 @@ impl Receiver {
         let at_once = has_irregular || is_window_used_up || self.packets_since_ack >= half_window.max(1);
         let due = if at_once { now } else { due };
         self.ack_at = Some(self.ack_at.map_or(due, |at| at.min(due)));
-        if self.packets_since_ack >= LIGHT_ACK_PACKETS * (self.light_acks + 1) && self.position() != self.confirmed {
-            self.light_acks = self.packets_since_ack / LIGHT_ACK_PACKETS;
+        let is_rare = self.light_acked_packets >= RARE_LIGHT_ACK_PACKETS;
+        let every = if is_rare { RARE_LIGHT_ACK_PACKETS } else { LIGHT_ACK_PACKETS };
+        if self.packets_since_ack - self.light_acked_packets >= every && self.position() != self.confirmed {
+            self.light_acked_packets = self.packets_since_ack;
             self.wants_light_ack = true;
         }
     }
@@ -425,7 +431,7 @@ impl Receiver {
         self.advertised_end = position + u64::from(self.advertised_packets);
         self.last_ack = Some(now);
         self.packets_since_ack = 0;
-        self.light_acks = 0;
+        self.light_acked_packets = 0;
         self.wants_light_ack = false;
         let repeat_after = if self.is_withholding { WITHHELD_REPEAT } else { repeat_after };
         self.ack_at = (position > self.confirmed || self.is_withholding).then(|| now + repeat_after);

@@ -296,8 +296,15 @@ impl Sender {
         scratch: &mut Vec<u8>,
     ) -> Option<Outgoing> {
         let room = Room { segments: room.segments.min(SEGMENTS_MAX), ..room };
-        let owed = self.pairs.take_owed(self.controller.quantum_packets());
-        let allowed = self.pacer.allowance(now, self.interval()).max(owed).min(room.segments);
+        let quantum_packets = self.controller.quantum_packets().max(1);
+        let owed = self.pairs.take_owed(quantum_packets);
+        // A whole quantum as soon as one packet may leave, its time to be made up for afterwards: what would leave sooner, at
+        // an ACK or a write, would only be a smaller run.
+        let allowed = match self.pacer.allowance(now, self.interval()) {
+            0 => owed,
+            packets => packets.max(quantum_packets as usize),
+        };
+        let allowed = allowed.min(room.segments);
         if allowed == 0 {
             return None;
         }
@@ -462,14 +469,10 @@ impl Sender {
         inserted
     }
 
-    /// When the next quantum of packets may go, if there is anything to send.
+    /// When the next packet may go, and with it a quantum, if there is anything to send.
     fn pace_at(&self) -> Option<Instant> {
-        let waiting = u64::from(self.lost.len_packets()) + self.new_allowed();
-        if waiting == 0 {
-            return None;
-        }
-        let quantum = u64::from(self.controller.quantum_packets().max(1)).min(waiting);
-        Some(self.pacer.due(quantum, self.interval()))
+        let is_waiting = self.lost.len_packets() > 0 || self.new_allowed() > 0;
+        is_waiting.then(|| self.pacer.due())
     }
 
     /// New packets that the windows allow and the buffer has.

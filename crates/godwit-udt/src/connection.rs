@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) protocol: proto::Connection,
     /// Where the driver has it in its schedule.
     pub(crate) slot: Option<Slot>,
+    /// Whether the driver is at it, in a system call: it will look again after that.
+    pub(crate) in_service: bool,
     /// Whether its path takes segmented sends.
     pub(crate) offload: Offload,
     /// What the receive budget counts for it.
@@ -82,6 +84,7 @@ impl Connection {
             state: Mutex::new(State {
                 protocol,
                 slot: None,
+                in_service: false,
                 offload: Offload::default(),
                 budgeted_bytes: 0,
                 connected: false,
@@ -154,6 +157,13 @@ impl State {
             }
         }
         wakeups
+    }
+
+    /// Whether the driver has to look at the connection sooner than it means to: most writes and reads change nothing for
+    /// it, and waking it costs more than they do.
+    pub(crate) fn needs_driver(&self) -> bool {
+        let is_sooner = |due| self.slot.is_none_or(|slot| due < slot.deadline());
+        !self.in_service && self.protocol.poll_timeout().is_some_and(is_sooner)
     }
 
     /// Gives the connection up: nothing will be sent or received for it any more.

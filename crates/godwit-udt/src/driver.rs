@@ -160,12 +160,14 @@ impl Driver {
     fn serve(&mut self, connection: &Arc<Connection>, now: Instant) {
         let mut state = connection.lock();
         state.slot = None;
+        state.in_service = true;
         if state.protocol.poll_timeout().is_some_and(|timeout| timeout <= now) {
             state.protocol.handle_timeout(now);
         }
         drop(state);
         let flow = self.outbound.send_from(&mut self.socket, connection, &self.shared.rate_limit, now);
         let mut state = connection.lock();
+        state.in_service = false;
         let wakeups = state.drain_events();
         let is_over = flow == Flow::Drained && state.protocol.is_drained();
         let next = match flow {

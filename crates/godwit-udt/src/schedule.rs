@@ -10,6 +10,12 @@ pub(crate) struct Slot {
     order: u64,
 }
 
+impl Slot {
+    pub(crate) const fn deadline(self) -> Instant {
+        self.deadline
+    }
+}
+
 /// Deadlines of connections; an idle connection costs nothing before its own comes. A connection has one slot at most,
 /// which it keeps itself.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use bytes::{Buf as _, Bytes};
 use godwit_proto::{ConnectionError, MessageOptions, ReadError, Stats, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::{Connection, Interest};
+use crate::connection::{Connection, Interest, State};
 use crate::handle::ConnectionHandle;
 use crate::shared::Shared;
 
@@ -122,8 +122,7 @@ impl Stream {
                 Poll::Ready(sent) => sent,
                 Poll::Pending => return state.wait_for(Interest::Writing, context),
             };
-            drop(state);
-            self.shared.touch(&self.connection);
+            self.call_driver(state);
             Poll::Ready(sent)
         })
         .await
@@ -144,8 +143,7 @@ impl Stream {
                 Poll::Pending => return state.wait_for(Interest::Reading, context),
             };
             self.connection.account(&mut state);
-            drop(state);
-            self.shared.touch(&self.connection);
+            self.call_driver(state);
             Poll::Ready(received)
         })
         .await
@@ -232,8 +230,9 @@ impl Stream {
                     rest = slices.next().unwrap_or_default();
                 }
             }
-            self.connection.lock().protocol.commit(Instant::now(), slab);
-            self.shared.touch(&self.connection);
+            let mut state = self.connection.lock();
+            state.protocol.commit(Instant::now(), slab);
+            self.call_driver(state);
         }
         Poll::Ready(Ok(written))
     }
@@ -249,12 +248,18 @@ impl Stream {
             Poll::Pending => return state.wait_for(Interest::Reading, context),
         };
         self.connection.account(&mut state);
+        // The window has opened, which the peer may have to be told.
+        self.call_driver(state);
+        Poll::Ready(Ok(read > 0))
+    }
+
+    /// Wakes the driver if what was just done gives it something to do.
+    fn call_driver(&self, state: MutexGuard<'_, State>) {
+        let is_needed = state.needs_driver();
         drop(state);
-        if read > 0 {
-            // The window has opened, which the peer may have to be told.
+        if is_needed {
             self.shared.touch(&self.connection);
         }
-        Poll::Ready(Ok(read > 0))
     }
 
     fn poll_close(&mut self, context: &Context<'_>) -> Poll<Result<(), ConnectionError>> {

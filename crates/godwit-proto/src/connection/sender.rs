@@ -6,33 +6,25 @@
 
 #[cfg(test)]
 mod checks;
+mod probing;
+mod retransmission;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::retransmission::DROP_REQUESTS_MAX;
 use super::loss_list::LossList;
 use super::pacer::Pacer;
 use super::packet_pairs::PacketPairs;
 use super::rtt::RttEstimator;
-use super::send_buffer::{ExpiredMessage, Numbering, SendBuffer, SlabRun};
+use super::send_buffer::{Numbering, SendBuffer, SlabRun};
 use super::stats::SenderStats;
 use crate::congestion::{
     Control, Controller, Feedback, Lost, RateSampler, ReceiverReport, RttSample, SendRecord, Sent,
 };
-use crate::datagram::{SEGMENTS_MAX, TRANSMIT_BYTES_MAX};
+use crate::datagram::SEGMENTS_MAX;
 use crate::packet::{AckRates, HEADER_BYTES, LossReport};
 use crate::seq::{MsgNumber, Seq};
-
-/// libudt acknowledges each 10 ms: what a probe allows for beside the RTT.
-const ACK_DELAY: Duration = Duration::from_millis(10);
-/// No probe before this, whatever the RTT is (specification section 11, rule 2). Deviation 19.
-const PROBE_AFTER_MIN: Duration = Duration::from_millis(25);
-/// The longest time between two probes of a silent peer.
-const PROBE_AFTER_MAX: Duration = Duration::from_secs(1);
-/// Probes without progress before the controller is told of a timeout.
-const PROBES_BEFORE_TIMEOUT: u32 = 3;
-/// Drop requests that wait to be sent; a message that expires beyond that waits for the next round.
-const DROP_REQUESTS_MAX: usize = 64;
 
 /// The peer's view of what it received, from a full ACK.
 #[derive(Clone, Copy, Debug)]
@@ -261,29 +253,7 @@ impl Sender {
         if self.controller.next_timer().is_some_and(|at| at <= now) {
             self.controller.on_timer(now);
         }
-        if self.probe_at.is_none_or(|at| now < at) {
-            return;
-        }
-        let front = self.flights.front().map(|front| front.sent + self.probe_after(rtt, front.transmissions));
-        let is_queued = self.lost.first() == Some(self.seq_of(self.una));
-        if is_queued || front.is_none_or(|due| now < due) {
-            // It waits for its turn, or has been sent again since: no second one on top of that.
-            return self.arm_probe(now, rtt);
-        }
-        self.probes += 1;
-        self.stats.probes += 1;
-        self.stats.lost_packets += u64::from(self.lost.insert(self.seq_of(self.una), self.seq_of(self.una)));
-        self.give_up_old_retransmissions(now, rtt);
-        // The newest packet makes a receiver that has missed all the others report them at once.
-        let newest = self.next - 1;
-        let oldest_wait = now - self.flights[(newest - self.una) as usize].sent;
-        if newest > self.una && oldest_wait >= self.probe_after(rtt, 1) {
-            self.stats.lost_packets += u64::from(self.lost.insert(self.seq_of(newest), self.seq_of(newest)));
-        }
-        if self.probes == PROBES_BEFORE_TIMEOUT {
-            self.controller.on_timeout(now, self.next);
-        }
-        self.arm_probe(now, rtt);
+        self.probe(now, rtt);
     }
 
     /// Data that may be sent now: at most `max_segments` packets, retransmissions first.
@@ -448,27 +418,6 @@ impl Sender {
         });
     }
 
-    /// Puts the packets `first ..= last`, all in flight, on the loss list, and says how many were new there. Packets that
-    /// were retransmitted hardly more than an RTT ago stay out: the report must have crossed the retransmission. Deviation 21.
-    fn mark_lost(&mut self, now: Instant, first: u64, last: u64, rtt: &RttEstimator) -> u32 {
-        let recent = rtt.srtt() + rtt.var();
-        let mut inserted = 0;
-        let mut run_start = first;
-        for index in first..=last {
-            let flight = &self.flights[(index - self.una) as usize];
-            if flight.transmissions > 1 && now - flight.sent < recent {
-                if run_start < index {
-                    inserted += self.lost.insert(self.seq_of(run_start), self.seq_of(index - 1));
-                }
-                run_start = index + 1;
-            }
-        }
-        if run_start <= last {
-            inserted += self.lost.insert(self.seq_of(run_start), self.seq_of(last));
-        }
-        inserted
-    }
-
     /// When the next packet may go, and with it a quantum, if there is anything to send.
     fn pace_at(&self) -> Option<Instant> {
         let is_waiting = self.lost.len_packets() > 0 || self.new_allowed() > 0;
@@ -479,78 +428,6 @@ impl Sender {
     fn new_allowed(&self) -> u64 {
         let window = self.window_end.min(self.una + u64::from(self.controller.window_packets()));
         window.min(self.buffer.end()).saturating_sub(self.next)
-    }
-
-    /// Copies lost packets to `scratch`, as many as fit one segmented send; the size of the segments.
-    fn poll_retransmissions(
-        &mut self,
-        now: Instant,
-        allowed: usize,
-        room: Room,
-        stamp: u32,
-        scratch: &mut Vec<u8>,
-    ) -> Option<usize> {
-        let mut segment_bytes = 0;
-        let mut packets = 0;
-        while packets < allowed
-            && let Some(seq) = self.lost.first()
-        {
-            let index = self.index_of(seq) as u64;
-            if let Some(expired) = self.buffer.expired_message(index, now) {
-                if self.drop_requests.len() == DROP_REQUESTS_MAX {
-                    break;
-                }
-                self.give_up(now, expired);
-                continue;
-            }
-            let Some(size) = self.buffer.packet_bytes(index) else { break };
-            let is_full = size > segment_bytes || scratch.len() + size > TRANSMIT_BYTES_MAX;
-            if packets > 0 && is_full {
-                break;
-            }
-            self.lost.pop_first();
-            self.buffer.copy_packet(index, stamp, scratch);
-            self.retransmitted(now, index, size);
-            segment_bytes = segment_bytes.max(size);
-            packets += 1;
-            // A shorter segment can only be the last.
-            if size < segment_bytes || size > room.datagram_bytes {
-                break;
-            }
-        }
-        self.pacer.charge(now, packets, self.interval());
-        (packets > 0).then_some(segment_bytes)
-    }
-
-    fn retransmitted(&mut self, now: Instant, index: u64, bytes: usize) {
-        let in_flight_packets = self.in_flight_packets();
-        let record = self.sampler.on_sent(now, in_flight_packets, false);
-        let flight = &mut self.flights[(index - self.una) as usize];
-        *flight = Flight { record, sent: now, transmissions: flight.transmissions.saturating_add(1) };
-        self.stats.retransmitted_packets += 1;
-        self.stats.retransmitted_bytes += (bytes - HEADER_BYTES) as u64;
-        self.count_sent(1, bytes - HEADER_BYTES);
-        self.controller.on_sent(&Sent {
-            tag: index,
-            now,
-            bytes: bytes as u32,
-            app_limited: false,
-            retransmission: true,
-            in_flight_packets,
-        });
-    }
-
-    /// A message is too late: the peer is told not to wait for it, and what was not sent of it stays unsent. Deviation 43.
-    fn give_up(&mut self, now: Instant, expired: ExpiredMessage) {
-        while self.next < expired.end {
-            let record = self.sampler.on_sent(now, self.in_flight_packets(), false);
-            self.flights.push_back(Flight { record, sent: now, transmissions: 1 });
-            self.next += 1;
-        }
-        let (first, last) = (self.seq_of(expired.first), self.seq_of(expired.end - 1));
-        self.lost.remove_range(first, last);
-        self.drop_requests.push_back(DropRequest { message: expired.message, first, last });
-        self.stats.dropped_messages += 1;
     }
 
     fn poll_new(&mut self, now: Instant, allowed: usize, room: Room, stamp: u32) -> Option<SlabRun> {
@@ -588,45 +465,5 @@ impl Sender {
     fn count_sent(&mut self, packets: u64, payload_bytes: usize) {
         self.stats.sent_packets += packets;
         self.stats.sent_bytes += payload_bytes as u64;
-    }
-
-    /// How long the first packet in flight may stay unacknowledged before it is sent again.
-    fn probe_after(&self, rtt: &RttEstimator, transmissions: u8) -> Duration {
-        let base = if transmissions > 1 { rtt.srtt() * 3 / 2 } else { rtt.srtt() * 2 };
-        let wait = (base + rtt.var() * 4 + ACK_DELAY).max(PROBE_AFTER_MIN);
-        (wait * (1 << self.probes.min(6))).min(wait.max(PROBE_AFTER_MAX))
-    }
-
-    fn arm_probe(&mut self, now: Instant, rtt: &RttEstimator) {
-        self.probe_at = self.flights.front().map(|front| {
-            let due = front.sent + self.probe_after(rtt, front.transmissions);
-            // A packet that is on the loss list already is about to be sent; look again when it has been.
-            if due <= now { now + PROBE_AFTER_MIN } else { due }
-        });
-        if let Some(front) = self.flights.front()
-            && front.transmissions > 1
-            && front.sent + self.probe_after(rtt, front.transmissions) <= now
-            && self.probes == 0
-        {
-            // The ACK stopped at a packet whose retransmission should long have arrived: it was lost, too. Deviation 20.
-            let seq = self.seq_of(self.una);
-            self.stats.lost_packets += u64::from(self.lost.insert(seq, seq));
-            self.give_up_old_retransmissions(now, rtt);
-        }
-    }
-
-    /// One retransmission was lost, and the peer will never say which others were: all that left so long ago, and may have shared its
-    /// fate, go out again. One by one, each would cost a round-trip. Deviation 20.
-    fn give_up_old_retransmissions(&mut self, now: Instant, rtt: &RttEstimator) {
-        if self.peer_repeats_naks {
-            return;
-        }
-        let overdue = self.probe_after(rtt, 2);
-        for (index, flight) in (self.una..).zip(&self.flights) {
-            if flight.transmissions > 1 && now - flight.sent >= overdue {
-                let seq = self.numbering.initial_seq.add(index as u32);
-                self.stats.lost_packets += u64::from(self.lost.insert(seq, seq));
-            }
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of whole connections under a virtual clock.
 
+mod acknowledgement;
 mod hostile;
 mod lifecycle;
 mod malformed_input;

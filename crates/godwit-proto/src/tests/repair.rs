@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::network::{Faults, Network, Tamper, is_control, noise};
-use super::puppet::{Puppet, acks, controls, data_packets};
+use super::puppet::{Puppet, acks, data_packets};
 use crate::packet::{Control, LossRange, Packet, encode_nak};
 use crate::{Config, ConnectionHandle};
 
@@ -287,62 +287,6 @@ fn a_black_out_of_3_s_is_over_soon_after_its_end() {
     let now = network.now;
     let probes = network.connection(0, client).stats(now).sender.probes;
     assert!((3..20).contains(&probes), "{probes}");
-}
-
-#[test]
-fn an_irregular_packet_is_acknowledged_at_once_and_a_full_one_within_10_ms() {
-    let mut puppet = Puppet::accepted(config());
-    puppet.receive_data([0]);
-    let sent = puppet.receive_datagram(&puppet.data(1, b"short"));
-    assert_eq!(acks(&sent).last().map(|ack| ack.ack_seq), Some(puppet.isn.add(2)));
-    puppet.receive_data([2]);
-    let sent = puppet.pass_for(Duration::from_millis(10));
-    assert_eq!(acks(&sent).last().map(|ack| ack.ack_seq), Some(puppet.isn.add(3)));
-}
-
-#[test]
-fn each_half_window_is_acknowledged_at_once_so_a_used_up_one_is_too() {
-    let small = Config::builder().flow_window_packets(100).build().expect("a valid configuration");
-    let mut puppet = Puppet::accepted(small);
-    let sent = puppet.receive_data([0]);
-    let number = acks(&sent)[0].number;
-    puppet.receive(&Control::Ack2 { number });
-    // All within the 10 ms of the ACK timer.
-    let half = puppet.receive_data(1..51);
-    assert_eq!(acks(&half).last().map(|ack| ack.ack_seq), Some(puppet.isn.add(51)));
-    let light = controls(&half).iter().filter(|control| matches!(control, Control::LightAck { .. })).count();
-    assert_eq!(light, 0, "a full ACK came first");
-    let mut puppet = Puppet::accepted(Config::default());
-    let sent = puppet.receive_data(0..200);
-    assert_eq!(acks(&sent).len(), 1, "no half window, and not 10 ms");
-    let light = controls(&sent).iter().filter(|control| matches!(control, Control::LightAck { .. })).count();
-    assert_eq!(light, 3, "one for each 64 packets");
-}
-
-/// libudt waits for an ACK that advances, or for EXP (deviation 23).
-#[test]
-fn a_wider_window_alone_wakes_the_sender() {
-    let mut puppet = Puppet::connected(config());
-    puppet.write(&noise(100_000));
-    puppet.pass(Duration::from_millis(1));
-    let mut sent = puppet.receive(&puppet.ack(1, 16, 1));
-    sent.extend(puppet.pass_for(Duration::from_millis(15)));
-    assert_eq!(data_packets(&sent).len(), 1);
-    let sent = puppet.receive(&puppet.ack(2, 16, 100));
-    assert!(!data_packets(&sent).is_empty());
-}
-
-/// Deviation 24.
-#[test]
-fn acks_of_one_batch_get_one_ack2() {
-    let mut puppet = Puppet::connected(config());
-    puppet.write(&noise(10_000));
-    let id = puppet.connection.id();
-    let batch: Vec<u8> = (1..=3).flat_map(|number| super::puppet::encoded(&puppet.ack(number, 1, 99), id)).collect();
-    let sent = puppet.receive_batch(&batch, 40);
-    let answers: Vec<_> =
-        controls(&sent).into_iter().filter(|control| matches!(control, Control::Ack2 { .. })).collect();
-    assert_eq!(answers, [Control::Ack2 { number: crate::seq::AckNumber::new(3) }]);
 }
 
 /// What was lost goes out before what is new, and no more often than it was lost.

@@ -1,0 +1,85 @@
+//! When acknowledgements are sent, and what those of the peer do.
+
+use std::time::Duration;
+
+use super::network::noise;
+use super::puppet::{Puppet, acks, controls, data_packets};
+use crate::Config;
+use crate::packet::Control;
+
+fn config() -> Config {
+    Config::default()
+}
+
+#[test]
+fn an_irregular_packet_is_acknowledged_at_once_and_a_full_one_within_10_ms() {
+    let mut puppet = Puppet::accepted(config());
+    puppet.receive_data([0]);
+    let sent = puppet.receive_datagram(&puppet.data(1, b"short"));
+    assert_eq!(acks(&sent).last().map(|ack| ack.ack_seq), Some(puppet.isn.add(2)));
+    puppet.receive_data([2]);
+    let sent = puppet.pass_for(Duration::from_millis(10));
+    assert_eq!(acks(&sent).last().map(|ack| ack.ack_seq), Some(puppet.isn.add(3)));
+}
+
+#[test]
+fn each_half_window_is_acknowledged_at_once_so_a_used_up_one_is_too() {
+    let small = Config::builder().flow_window_packets(100).build().expect("a valid configuration");
+    let mut puppet = Puppet::accepted(small);
+    let sent = puppet.receive_data([0]);
+    let number = acks(&sent)[0].number;
+    puppet.receive(&Control::Ack2 { number });
+    // All within the 10 ms of the ACK timer.
+    let half = puppet.receive_data(1..51);
+    assert_eq!(acks(&half).last().map(|ack| ack.ack_seq), Some(puppet.isn.add(51)));
+    let light = controls(&half).iter().filter(|control| matches!(control, Control::LightAck { .. })).count();
+    assert_eq!(light, 0, "a full ACK came first");
+    let mut puppet = Puppet::accepted(Config::default());
+    let sent = puppet.receive_data(0..200);
+    assert_eq!(acks(&sent).len(), 1, "no half window, and not 10 ms");
+    let light = controls(&sent).iter().filter(|control| matches!(control, Control::LightAck { .. })).count();
+    assert_eq!(light, 3, "one for each 64 packets");
+}
+
+/// libudt waits for an ACK that advances, or for EXP (deviation 23).
+#[test]
+fn a_wider_window_alone_wakes_the_sender() {
+    let mut puppet = Puppet::connected(config());
+    puppet.write(&noise(100_000));
+    puppet.pass(Duration::from_millis(1));
+    let mut sent = puppet.receive(&puppet.ack(1, 16, 1));
+    sent.extend(puppet.pass_for(Duration::from_millis(15)));
+    assert_eq!(data_packets(&sent).len(), 1);
+    let sent = puppet.receive(&puppet.ack(2, 16, 100));
+    assert!(!data_packets(&sent).is_empty());
+}
+
+/// Deviation 24.
+#[test]
+fn acks_of_one_batch_get_one_ack2() {
+    let mut puppet = Puppet::connected(config());
+    puppet.write(&noise(10_000));
+    let id = puppet.connection.id();
+    let batch: Vec<u8> = (1..=3).flat_map(|number| super::puppet::encoded(&puppet.ack(number, 1, 99), id)).collect();
+    let sent = puppet.receive_batch(&batch, 40);
+    let answers: Vec<_> =
+        controls(&sent).into_iter().filter(|control| matches!(control, Control::Ack2 { .. })).collect();
+    assert_eq!(answers, [Control::Ack2 { number: crate::seq::AckNumber::new(3) }]);
+}
+
+/// One for each 64 packets as in libudt, and after 256 without a full ACK one for each 256 (deviation 52).
+#[test]
+fn light_acks_become_rarer_where_many_packets_come() {
+    let mut puppet = Puppet::accepted(config());
+    let sent = puppet.receive_data(0..1 << 11);
+    let position = |control: &Control<'_>| match control {
+        Control::LightAck { ack_seq } => Some(puppet.isn.offset_to(*ack_seq)),
+        _ => None,
+    };
+    let after_first = 1;
+    let expected: Vec<_> = [64, 128, 192, 256, 512, 768, 1024, 1280, 1536, 1792]
+        .into_iter()
+        .map(|packets| packets + after_first)
+        .collect();
+    assert_eq!(controls(&sent).iter().filter_map(position).collect::<Vec<_>>(), expected);
+}

@@ -206,6 +206,10 @@ impl Transfer {
             // Holds, because a close of libudt forgets acknowledgements that it has yet to send.
             (Some(to_cpp), Some(from_cpp)) => CppPeer::both(self.library, from_cpp, to_cpp.bytes).hold(),
             (None, Some(from_cpp)) => CppPeer::send(self.library, from_cpp),
+            // Holds, because a shutdown that finds a reader of messages waiting may cost it the last one.
+            (Some(to_cpp), None) if self.plan.messages.is_some() => {
+                CppPeer::recv(self.library).expect_bytes(to_cpp.bytes).hold()
+            }
             (_, None) => CppPeer::recv(self.library),
         };
         self.cpp.iter().fold(peer, |peer, set| set(peer))
@@ -236,8 +240,10 @@ impl Transfer {
             report
         } else {
             if self.plan.from_cpp.is_some() {
-                cpp.wait_for("received")?;
                 cpp.wait_for("sent")?;
+            }
+            if self.plan.from_cpp.is_some() || self.plan.messages.is_some() {
+                cpp.wait_for("received")?;
             }
             stream = ours.run(async move { stream.close().await.map(|()| stream) })?;
             cpp.finish()?

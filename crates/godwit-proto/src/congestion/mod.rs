@@ -27,11 +27,15 @@
 
 use std::time::{Duration, Instant};
 
+mod cohorts;
 mod native;
 mod rate_sample;
+mod tide;
 
+pub use cohorts::{CohortReport, Cohorts};
 pub use native::Native;
 pub use rate_sample::{RateSample, RateSampler, SendRecord};
+pub use tide::{PolicyKind, Tide};
 
 /// A packet left.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +101,10 @@ pub struct Feedback {
     pub in_flight_packets: u32,
     /// The tag that the next new packet will have.
     pub next_tag: u64,
+    /// Whether a packet was delivered that was sent after the last round began: a round-trip has passed.
+    pub is_round_start: bool,
+    /// Whether the receiver tells what it has beside the cumulative position, so that rates and what is in flight are exact.
+    pub is_exact: bool,
 }
 
 /// The receiver reported loss, or the connection itself found a packet lost that was sent once. A retransmission that the
@@ -132,6 +140,8 @@ pub trait Control {
     fn on_lost(&mut self, lost: &Lost);
     /// The `packets` tags from `first` on were called lost, but had arrived.
     fn on_undo(&mut self, first: u64, packets: u32);
+    /// A cohort is complete: nearly all of its packets are known to be delivered or lost.
+    fn on_cohort(&mut self, now: Instant, report: &CohortReport);
     /// Nothing was heard for so long that the connection starts over from the first unacknowledged packet.
     fn on_timeout(&mut self, now: Instant, next_tag: u64);
     /// The time that [`next_timer`](Self::next_timer) named has come.
@@ -139,6 +149,12 @@ pub trait Control {
     /// When the controller wants to be called; `None`: never, as things stand.
     fn next_timer(&self) -> Option<Instant>;
 
+    /// The number under which packets sent from now on are counted: it rises whenever the controller wants to tell what it did
+    /// before from what it does then.
+    fn cohort(&self) -> u32;
+    /// Whether [`window_packets`](Self::window_packets) bounds the packets that are on their way, rather than those
+    /// beyond the cumulative acknowledgement, as libudt's does.
+    fn window_counts_pipe(&self) -> bool;
     /// The time between packets.
     fn pace(&self) -> Pace;
     /// How many packets may leave back to back, at least 1; their time is made up for afterwards.
@@ -161,6 +177,17 @@ pub enum ControllerKind {
     /// libudt's own, for behaviour that a libudt user knows: see [`Native`].
     #[default]
     Native,
+    /// Fills long lossy paths with a small queue and takes a fair share: see [`Tide`].
+    Fair,
+    /// [`Tide`] as a scavenger: takes what others leave.
+    Low,
+    /// [`Tide`] with the weight of four flows.
+    High,
+    /// [`Tide`] at this goodput, whatever others do; halved only if half of it is lost.
+    Fixed {
+        /// Bits per second, headers included.
+        bits_per_s: u64,
+    },
 }
 
 /// What a controller needs to know when it begins.
@@ -182,6 +209,8 @@ pub struct Setup {
 pub enum Controller {
     /// See [`ControllerKind::Native`].
     Native(Native),
+    /// See [`ControllerKind::Fair`] and the kinds after it.
+    Tide(ControllerKind, Box<Tide>),
 }
 
 /// The same call for whichever controller it is.
@@ -189,6 +218,7 @@ macro_rules! with_inner {
     ($self:expr, $inner:ident => $call:expr) => {
         match $self {
             Self::Native($inner) => $call,
+            Self::Tide(_, $inner) => $call,
         }
     };
 }
@@ -198,6 +228,13 @@ impl Controller {
     pub fn new(kind: ControllerKind, setup: &Setup) -> Self {
         match kind {
             ControllerKind::Native => Self::Native(Native::new(setup)),
+            ControllerKind::Fair => Self::Tide(kind, Box::new(Tide::new(setup, PolicyKind::Fair))),
+            ControllerKind::Low => Self::Tide(kind, Box::new(Tide::new(setup, PolicyKind::Low))),
+            ControllerKind::High => Self::Tide(kind, Box::new(Tide::new(setup, PolicyKind::High))),
+            ControllerKind::Fixed { bits_per_s } => {
+                let packets_per_s = bits_per_s as f64 / (f64::from(setup.packet_bytes) * 8.0);
+                Self::Tide(kind, Box::new(Tide::new(setup, PolicyKind::Fixed { packets_per_s })))
+            }
         }
     }
 
@@ -205,6 +242,7 @@ impl Controller {
     pub fn kind(&self) -> ControllerKind {
         match self {
             Self::Native(_) => ControllerKind::Native,
+            Self::Tide(kind, _) => *kind,
         }
     }
 }
@@ -226,6 +264,10 @@ impl Control for Controller {
         with_inner!(self, inner => inner.on_undo(first, packets));
     }
 
+    fn on_cohort(&mut self, now: Instant, report: &CohortReport) {
+        with_inner!(self, inner => inner.on_cohort(now, report));
+    }
+
     fn on_timeout(&mut self, now: Instant, next_tag: u64) {
         with_inner!(self, inner => inner.on_timeout(now, next_tag));
     }
@@ -236,6 +278,14 @@ impl Control for Controller {
 
     fn next_timer(&self) -> Option<Instant> {
         with_inner!(self, inner => inner.next_timer())
+    }
+
+    fn cohort(&self) -> u32 {
+        with_inner!(self, inner => inner.cohort())
+    }
+
+    fn window_counts_pipe(&self) -> bool {
+        with_inner!(self, inner => inner.window_counts_pipe())
     }
 
     fn pace(&self) -> Pace {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::{Control, Feedback, Lost, Pace, ReceiverReport, Sent, Setup};
+use super::{CohortReport, Control, Feedback, Lost, Pace, ReceiverReport, Sent, Setup};
 
 /// Acknowledgements change the rate at most this often.
 const RC_INTERVAL: Duration = Duration::from_millis(10);
@@ -260,6 +260,16 @@ impl Control for Native {
 
     /// libudt never takes a decrease back.
     fn on_undo(&mut self, _first: u64, _packets: u32) {}
+
+    fn on_cohort(&mut self, _now: Instant, _report: &CohortReport) {}
+
+    fn cohort(&self) -> u32 {
+        0
+    }
+
+    fn window_counts_pipe(&self) -> bool {
+        false
+    }
 
     fn on_timeout(&mut self, _now: Instant, _next_tag: u64) {
         if self.in_slow_start {

@@ -105,6 +105,12 @@ impl RateSampler {
     pub fn on_delivered(&mut self, record: &SendRecord, now: Instant) {
         self.delivered += 1;
         self.delivered_time = now;
+        self.on_arrived(record);
+    }
+
+    /// A packet is known to be delivered, and the peer's own count of them follows ([`set_delivered`](Self::set_delivered)):
+    /// to count here too would give a time to a count that lacks the others.
+    pub fn on_arrived(&mut self, record: &SendRecord) {
         if self.delivered > self.app_limited_until {
             self.app_limited_until = 0;
         }
@@ -114,6 +120,12 @@ impl RateSampler {
             self.newest = Some(*record);
             self.first_sent = self.first_sent.max(record.sent);
         }
+    }
+
+    /// The peer counts what it has: this many packets.
+    pub fn set_delivered(&mut self, now: Instant, delivered: u64) {
+        self.delivered_time = now;
+        self.delivered = delivered;
     }
 
     /// A packet that was taken for delivered was not.

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::ack_tail::AckTail;
 use super::handshake::Step;
 use super::hello::Hello;
 use super::receive_buffer::Keeping;
-use super::sender::{AckReport, Acked};
+use super::sender::{AckReport, Acked, Received};
 use super::timers::Timer;
 use super::{Connection, HANDSHAKE_REPEAT, Side};
 use crate::error::ConnectionError;
@@ -57,7 +58,17 @@ impl Connection {
 
     fn on_ack(&mut self, now: Instant, ack: &FullAck<'_>) {
         let Some(halves) = &mut self.halves else { return };
-        let report = AckReport { ack_seq: ack.ack_seq, available_packets: ack.available_packets, rates: ack.rates };
+        let tail = AckTail::decode(ack.tail);
+        let report = AckReport {
+            ack_seq: ack.ack_seq,
+            available_packets: ack.available_packets,
+            rates: ack.rates,
+            received: tail.map(|tail| Received {
+                known_to: tail.known_to,
+                packets: tail.received_packets,
+                rtt: tail.rtt(now, self.created),
+            }),
+        };
         match halves.sender.on_ack(now, &report, &self.rtt) {
             Acked::Invalid => return,
             Acked::Old => {}
@@ -120,6 +131,7 @@ impl Connection {
         }
         if let Some(halves) = &mut self.halves {
             halves.sender.peer_is_godwit();
+            halves.receiver.set_peer_godwit();
         }
     }
 }

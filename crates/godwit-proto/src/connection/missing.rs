@@ -171,6 +171,11 @@ impl MissingList {
         self.next_due = next_due.map(|due| (interval, due));
     }
 
+    /// The lowest number of the newest losses that were never reported.
+    pub(crate) fn first_unreported(&self) -> Option<Seq> {
+        self.ranges.iter().rev().take_while(|range| range.reports == 0).last().map(|range| range.first)
+    }
+
     /// When [`due`](Self::due) may have something to report: never later than the truth; earlier only when what was due
     /// then has arrived meanwhile, and then a call of `due` corrects it. O(1) unless `interval` changed.
     pub(crate) fn next_due(&mut self, interval: Duration) -> Option<Instant> {

@@ -4,10 +4,12 @@
 //! [`Connection::poll_event`] until both return `None`, then waits until [`Connection::poll_timeout`].
 
 mod ack_history;
+mod ack_tail;
 mod application;
 mod arrival;
 mod closing;
 mod establishment;
+mod flights;
 mod handshake;
 mod hello;
 mod incoming;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::ack_history::AckHistory;
+use super::ack_tail::AckTail;
 use super::arrival::{ArrivalEstimator, Batch as ArrivalBatch};
 use super::missing::MissingList;
 use super::receive_buffer::{Inserted, Keeping, ReceiveBuffer, Segment, WINDOW_PACKETS_MIN};
@@ -24,6 +25,8 @@ use crate::seq::{AckNumber, MsgNumber, Seq};
 
 /// UDT's SYN: a full ACK follows the one before after this time if there is news, and its long form no sooner.
 const ACK_INTERVAL: Duration = Duration::from_millis(10);
+/// Between our own ends an eighth of the RTT is enough, if that is shorter; not below this.
+const ACK_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// Packets after which a light ACK is sent, as in libudt; they keep a window open that is small against 10 ms.
 const LIGHT_ACK_PACKETS: u32 = 64;
 /// After so many packets since the last full ACK the window cannot be that small, and light ACKs become rarer: they cost the
@@ -45,6 +48,7 @@ struct BatchSummary {
     payload_bytes: u64,
     first: Option<Seq>,
     last: Seq,
+    timestamp_us: u32,
     has_irregular: bool,
     /// Something came that the peer was told had arrived.
     has_duplicate: bool,
@@ -85,6 +89,11 @@ pub(super) struct Receiver {
     ack_at: Option<Instant>,
     nak_at: Option<Instant>,
     wants_light_ack: bool,
+    is_peer_godwit: bool,
+    /// Different packets that arrived.
+    unique_packets: u64,
+    /// Time stamp and arrival of the newest data packet.
+    newest: Option<(u32, Instant)>,
     summary: BatchSummary,
 }
 
@@ -117,6 +126,9 @@ impl Receiver {
             ack_at: None,
             nak_at: None,
             wants_light_ack: false,
+            is_peer_godwit: false,
+            unique_packets: 0,
+            newest: None,
             summary: BatchSummary::default(),
         }
     }
@@ -124,6 +136,11 @@ impl Receiver {
     /// Reports this capacity instead of the measured one.
     pub(super) fn pin_capacity(&mut self, packets_per_s: Option<u32>) {
         self.arrival.pin_capacity(packets_per_s);
+    }
+
+    /// The peer is one of our own: it understands the tail of an ACK, and more ACKs are of use to it.
+    pub(super) fn set_peer_godwit(&mut self) {
+        self.is_peer_godwit = true;
     }
 
     /// Changes the memory that may be used.
@@ -136,7 +153,7 @@ impl Receiver {
         let length = payload.len();
         self.stats.received_packets += 1;
         self.stats.received_bytes += length as u64;
-        self.count_in_batch(header.seq, length);
+        self.count_in_batch(header, length);
         let next = self.buffer.next();
         let index = next as i64 + i64::from(self.seq_of(next).offset_to(header.seq));
         self.summary.has_duplicate |= index < self.acked as i64;
@@ -166,6 +183,7 @@ impl Receiver {
     pub(super) fn finish_batch(&mut self, now: Instant, batch: &Batch, rtt: &RttEstimator) {
         let summary = std::mem::take(&mut self.summary);
         let Some(first) = summary.first else { return };
+        self.newest = Some((summary.timestamp_us, batch.arrived));
         self.arrival.on_batch(ArrivalBatch {
             arrived: batch.arrived,
             stamped: batch.is_stamped,
@@ -174,7 +192,7 @@ impl Receiver {
             first,
             last: summary.last,
         });
-        self.schedule_ack(now, summary.has_irregular);
+        self.schedule_ack(now, summary.has_irregular, rtt);
         if summary.has_duplicate {
             self.acknowledge_again(now);
         }
@@ -259,7 +277,9 @@ impl Receiver {
         if self.ack_at.is_some_and(|at| at <= now)
             && let Some(ack) = self.full_ack(now, rtt)
         {
-            Control::Ack(ack).encode(0, destination, out);
+            let tail = self.tail(now).map(AckTail::encode);
+            let tail = tail.as_ref().map_or(&[][..], |tail| &tail[..]);
+            Control::Ack(FullAck { tail, ..ack }).encode(0, destination, out);
             return true;
         }
         if std::mem::take(&mut self.wants_light_ack) {
@@ -315,17 +335,19 @@ impl Receiver {
         self.initial_seq.add(index as u32)
     }
 
-    fn count_in_batch(&mut self, seq: Seq, length: usize) {
+    fn count_in_batch(&mut self, header: &DataHeader, length: usize) {
         let summary = &mut self.summary;
         summary.packets += 1;
         summary.payload_bytes += length as u64;
-        summary.first.get_or_insert(seq);
-        summary.last = seq;
+        summary.first.get_or_insert(header.seq);
+        summary.last = header.seq;
+        summary.timestamp_us = header.timestamp_us;
         summary.has_irregular |= length != self.full_payload_bytes;
     }
 
     fn arrived(&mut self, now: Instant, index: u64, seq: Seq) {
         self.packets_since_ack += 1;
+        self.unique_packets += 1;
         if index < self.highest {
             self.missing.remove(seq);
         } else {
@@ -343,15 +365,15 @@ impl Receiver {
         }
     }
 
-    fn schedule_ack(&mut self, now: Instant, has_irregular: bool) {
+    fn schedule_ack(&mut self, now: Instant, has_irregular: bool, rtt: &RttEstimator) {
         let next = self.buffer.next();
-        if next == self.confirmed && next == self.acked && !has_irregular {
+        if next == self.confirmed && next == self.acked && !has_irregular && !self.is_peer_godwit {
             return;
         }
         // A sender that waits for window waits for this (deviation 34).
         let half_window = self.advertised_packets / 2;
         let is_window_used_up = self.highest + 1 >= self.advertised_end;
-        let due = self.last_ack.map_or(now, |last| last + ACK_INTERVAL);
+        let due = self.last_ack.map_or(now, |last| last + self.ack_interval(rtt));
         let at_once = has_irregular || is_window_used_up || self.packets_since_ack >= half_window.max(1);
         let due = if at_once { now } else { due };
         self.ack_at = Some(self.ack_at.map_or(due, |at| at.min(due)));
@@ -396,7 +418,8 @@ impl Receiver {
     fn full_ack(&mut self, now: Instant, rtt: &RttEstimator) -> Option<FullAck<'static>> {
         let position = self.position();
         self.is_withholding = position < self.buffer.next();
-        let is_news = std::mem::take(&mut self.owes_ack) || position > self.acked;
+        let is_tail_news = self.is_peer_godwit && self.packets_since_ack > 0;
+        let is_news = std::mem::take(&mut self.owes_ack) || position > self.acked || is_tail_news;
         let repeat_after = (rtt.exp_base() * (1 << self.repeats.min(4))).clamp(ACK_INTERVAL, REPEAT_MAX);
         if !is_news {
             let is_due = self.last_ack.is_none_or(|last| now >= last + repeat_after.min(WITHHELD_REPEAT));
@@ -419,7 +442,8 @@ impl Receiver {
         repeat_after: Duration,
         rtt: &RttEstimator,
     ) -> FullAck<'static> {
-        let rates_are_due = self.last_rates.is_none_or(|last| now >= last + ACK_INTERVAL);
+        // The tail comes behind the rates.
+        let rates_are_due = self.is_peer_godwit || self.last_rates.is_none_or(|last| now >= last + ACK_INTERVAL);
         if rates_are_due {
             self.last_rates = Some(now);
         }
@@ -445,6 +469,21 @@ impl Receiver {
             rates: rates_are_due.then(|| self.rates()),
             tail: &[],
         }
+    }
+
+    fn ack_interval(&self, rtt: &RttEstimator) -> Duration {
+        match self.is_peer_godwit {
+            true => (rtt.srtt() / 8).clamp(ACK_INTERVAL_MIN, ACK_INTERVAL),
+            false => ACK_INTERVAL,
+        }
+    }
+
+    /// What one of our own ends is told beside.
+    fn tail(&self, now: Instant) -> Option<AckTail> {
+        let (echo_us, arrived) = self.newest.filter(|_| self.is_peer_godwit)?;
+        let known_to = self.missing.first_unreported().unwrap_or_else(|| self.seq_of(self.highest));
+        let age_us = micros(now.saturating_duration_since(arrived));
+        Some(AckTail { known_to, echo_us, age_us, received_packets: self.unique_packets as u32 })
     }
 
     fn encode_nak(

@@ -13,15 +13,14 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use self::retransmission::DROP_REQUESTS_MAX;
+use super::flights::Flights;
 use super::loss_list::LossList;
 use super::pacer::Pacer;
 use super::packet_pairs::PacketPairs;
 use super::rtt::RttEstimator;
 use super::send_buffer::{Numbering, SendBuffer, SlabRun};
 use super::stats::SenderStats;
-use crate::congestion::{
-    Control, Controller, Feedback, Lost, RateSampler, ReceiverReport, RttSample, SendRecord, Sent,
-};
+use crate::congestion::{Control, Controller, Feedback, Lost, ReceiverReport, RttSample, Sent};
 use crate::datagram::SEGMENTS_MAX;
 use crate::packet::{AckRates, HEADER_BYTES, LossReport};
 use crate::seq::{MsgNumber, Seq};
@@ -32,6 +31,19 @@ pub(super) struct AckReport {
     pub(super) ack_seq: Seq,
     pub(super) available_packets: u32,
     pub(super) rates: Option<AckRates>,
+    /// What only one of our own ends tells.
+    pub(super) received: Option<Received>,
+}
+
+/// What the peer has received beside the cumulative position.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    /// Everything before this has arrived or was reported missing.
+    pub(super) known_to: Seq,
+    /// Different packets that have arrived, modulo 2^32.
+    pub(super) packets: u32,
+    /// From the sending of its newest packet to this news, without the time that the peer held it.
+    pub(super) rtt: Option<Duration>,
 }
 
 /// What an acknowledgement was worth.
@@ -71,40 +83,20 @@ pub(super) struct DropRequest {
     pub(super) last: Seq,
 }
 
-/// One packet in flight.
-#[derive(Clone, Copy, Debug)]
-struct Flight {
-    record: SendRecord,
-    /// When it was sent last.
-    sent: Instant,
-    transmissions: u8,
-}
-
-/// What ACKs have covered since the controller was last told.
-#[derive(Clone, Copy, Debug, Default)]
-struct Unreported {
-    packets: u32,
-    /// From the sending of the newest of them to its ACK, unless it was sent more than once.
-    rtt: Option<Duration>,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Sender {
     pub(super) buffer: SendBuffer,
     pub(super) stats: SenderStats,
     controller: Controller,
-    sampler: RateSampler,
     numbering: Numbering,
     /// Packets from `una` to `next`.
-    flights: VecDeque<Flight>,
+    flights: Flights,
     /// Index of the first packet that no ACK has covered, and of the first that no full ACK has.
     una: u64,
     fully_acked: u64,
     /// Index of the next new packet.
     next: u64,
-    /// What the controller has not been told of yet.
-    unreported: Unreported,
     /// Index after the last packet that the peer has room for.
     window_end: u64,
     lost: LossList,
@@ -140,13 +132,11 @@ impl Sender {
             buffer: SendBuffer::new(payload_bytes, setup.buffer_bytes),
             stats: SenderStats::default(),
             controller: setup.controller,
-            sampler: RateSampler::new(now),
             numbering: setup.numbering,
-            flights: VecDeque::new(),
+            flights: Flights::new(now),
             una: 0,
             fully_acked: 0,
             next: 0,
-            unreported: Unreported::default(),
             window_end: u64::from(setup.peer_window_packets),
             lost: LossList::new(),
             drop_requests: VecDeque::new(),
@@ -201,14 +191,13 @@ impl Sender {
             // A window of 0 could never be seen to open again: one packet is always allowed. Deviation 23.
             self.window_end = index + u64::from(report.available_packets.max(1));
         }
-        self.release_before(now, index, rtt);
-        let unreported = std::mem::take(&mut self.unreported);
-        if unreported.packets == 0 {
-            return Acked::Old;
+        let is_progress = self.release_before(now, index, rtt);
+        if let Some(received) = report.received {
+            self.on_received(now, received);
         }
-        self.stats.acks_received_packets += 1;
-        self.feed_back(now, report, rtt, unreported);
-        Acked::Progress
+        self.stats.acks_received_packets += u64::from(is_progress);
+        self.feed_back(now, report, rtt);
+        if is_progress { Acked::Progress } else { Acked::Old }
     }
 
     /// A light ACK. It says nothing of the peer's window and not enough for the controller; but what it covers has arrived, so
@@ -237,15 +226,19 @@ impl Sender {
             let last = (last as u64).min(first + budget - 1);
             budget -= last - first + 1;
             lost.first = lost.first.min(first);
+            // What lies between two reports was not reported: it has arrived. A later report may take that back.
+            self.flights.deliver_before(now, first);
             lost.packets += self.mark_lost(now, first, last, rtt);
+            self.flights.deliver_before(now, last + 2);
         }
         self.stats.invalid_entries += report.malformed_entries() as u64;
         if lost.first == u64::MAX {
             return;
         }
         self.stats.lost_packets += u64::from(lost.packets);
-        lost.in_flight_packets = self.in_flight_packets();
+        lost.in_flight_packets = self.pipe_packets();
         self.controller.on_lost(&lost);
+        self.report_cohorts(now);
     }
 
     /// The probe timer and the controller's have run out, if they have.
@@ -321,10 +314,12 @@ impl Sender {
         (self.next - self.una) as u32
     }
 
-    /// Bytes that the window holds now, for the growth of the send buffer.
+    /// Bytes that the send buffer has to hold for the window now, and for what a gap keeps from being released: a packet that is
+    /// lost twice holds back three round-trips' worth.
     pub(super) fn window_bytes(&self) -> usize {
+        let held = u64::from(self.in_flight_packets());
         let window = u64::from(self.controller.window_packets()).min(self.window_end - self.una);
-        (window.min(u64::from(self.in_flight_packets()).max(16) * 2) as usize) * (self.payload_bytes + HEADER_BYTES)
+        ((held + window.min(held.max(16))) as usize) * (self.payload_bytes + HEADER_BYTES)
     }
 
     /// The window that the peer advertised, less what has been acknowledged since, in packets.
@@ -374,17 +369,13 @@ impl Sender {
         if index <= self.una {
             return false;
         }
-        let delivered = (index - self.una) as usize;
-        let newest = self.flights[delivered - 1];
-        for flight in self.flights.drain(..delivered) {
-            self.sampler.on_delivered(&flight.record, now);
+        let stats = &mut self.stats;
+        self.flights.release_before(now, index, |flight| {
             // Acknowledged sooner than a retransmission could have been: the original had arrived.
             if flight.transmissions > 1 && now - flight.sent < rtt.srtt() / 2 {
-                self.stats.spurious_retransmissions_packets += 1;
+                stats.spurious_retransmissions_packets += 1;
             }
-        }
-        self.unreported.packets += delivered as u32;
-        self.unreported.rtt = (newest.transmissions == 1).then(|| now - newest.sent);
+        });
         self.una = index;
         // The window may have shrunk since those packets left.
         self.window_end = self.window_end.max(index);
@@ -395,27 +386,54 @@ impl Sender {
         true
     }
 
-    fn feed_back(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator, unreported: Unreported) {
-        let sample = self.sampler.sample();
-        self.controller.on_feedback(&Feedback {
+    /// The peer has everything before this that it did not report missing.
+    fn on_received(&mut self, now: Instant, received: Received) {
+        let index = self.index_of(received.known_to);
+        if index > self.next as i64 {
+            self.stats.invalid_entries += 1;
+        } else if let Ok(index) = u64::try_from(index) {
+            self.flights.deliver_before(now, index);
+            self.flights.count_received(now, received.packets);
+        }
+    }
+
+    fn feed_back(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator) {
+        let (news, sample) = self.flights.take_news();
+        let exact = report.received.and_then(|received| received.rtt).map(|rtt| RttSample { rtt, exact: true });
+        let feedback = Feedback {
             now,
             acked_to: self.una,
-            newly_delivered: unreported.packets,
-            delivered_total: self.una,
+            newly_delivered: news.delivered,
+            delivered_total: self.flights.delivered_total(),
             interval: sample.map_or(Duration::ZERO, |sample| sample.interval),
             sample_delivered: sample.map_or(0, |sample| sample.delivered),
             sample_app_limited: sample.is_some_and(|sample| sample.app_limited),
-            // The ACK may have waited for its 10 ms timer.
-            rtt: unreported.rtt.map(|rtt| RttSample { rtt, exact: false }),
+            // Without the peer's help the ACK may have waited for its 10 ms timer.
+            rtt: exact.or_else(|| news.rtt.map(|rtt| RttSample { rtt, exact: false })),
             srtt: rtt.srtt(),
             receiver: ReceiverReport {
                 arrival_speed_packets_per_s: report.rates.map(|rates| rates.arrival_speed_packets_per_s),
                 link_capacity_packets_per_s: report.rates.map(|rates| rates.link_capacity_packets_per_s),
                 received_total: None,
             },
-            in_flight_packets: self.in_flight_packets(),
+            in_flight_packets: self.pipe_packets(),
             next_tag: self.next,
-        });
+            is_round_start: news.is_round_start,
+            is_exact: report.received.is_some(),
+        };
+        self.controller.on_feedback(&feedback);
+        self.report_cohorts(now);
+    }
+
+    fn report_cohorts(&mut self, now: Instant) {
+        while let Some(report) = self.flights.pop_cohort() {
+            self.controller.on_cohort(now, &report);
+        }
+    }
+
+    /// What the controller's window bounds.
+    fn pipe_packets(&self) -> u32 {
+        if self.controller.window_counts_pipe() { self.flights.pipe() } else { self.in_flight_packets() }
     }
 
     /// When the next packet may go, and with it a quantum, if there is anything to send.
@@ -426,8 +444,8 @@ impl Sender {
 
     /// New packets that the windows allow and the buffer has.
     fn new_allowed(&self) -> u64 {
-        let window = self.window_end.min(self.una + u64::from(self.controller.window_packets()));
-        window.min(self.buffer.end()).saturating_sub(self.next)
+        let own = self.next + u64::from(self.controller.window_packets().saturating_sub(self.pipe_packets()));
+        self.window_end.min(own).min(self.buffer.end()).saturating_sub(self.next)
     }
 
     fn poll_new(&mut self, now: Instant, allowed: usize, room: Room, stamp: u32) -> Option<SlabRun> {
@@ -448,10 +466,9 @@ impl Sender {
         let run = self.buffer.take_run(self.next, count as usize, stamp, self.numbering)?;
         let packets = run.packets();
         for (offset, datagram) in run.bytes().chunks(run.stride()).enumerate() {
-            let in_flight_packets = self.in_flight_packets();
+            let in_flight_packets = self.pipe_packets();
             let app_limited = self.next + 1 == self.buffer.end() && offset + 1 == packets;
-            let record = self.sampler.on_sent(now, in_flight_packets, app_limited);
-            self.flights.push_back(Flight { record, sent: now, transmissions: 1 });
+            self.flights.push(now, app_limited, self.controller.cohort());
             let (tag, bytes) = (self.next, datagram.len() as u32);
             self.next += 1;
             self.controller.on_sent(&Sent { tag, now, bytes, app_limited, retransmission: false, in_flight_packets });

@@ -25,6 +25,8 @@ fn feedback(now: Instant, acked_to: u64) -> Feedback {
         receiver: ReceiverReport::default(),
         in_flight_packets: 0,
         next_tag: acked_to,
+        is_round_start: false,
+        is_exact: false,
     }
 }
 

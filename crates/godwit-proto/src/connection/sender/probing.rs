@@ -34,7 +34,7 @@ impl Sender {
         self.give_up_old_retransmissions(now, rtt);
         // The newest packet makes a receiver that has missed all the others report them at once.
         let newest = self.next - 1;
-        let oldest_wait = now - self.flights[(newest - self.una) as usize].sent;
+        let oldest_wait = now - self.flights.at(newest).sent;
         if newest > self.una && oldest_wait >= self.probe_after(rtt, 1) {
             self.stats.lost_packets += u64::from(self.lost.insert(self.seq_of(newest), self.seq_of(newest)));
         }
@@ -76,7 +76,7 @@ impl Sender {
             return;
         }
         let overdue = self.probe_after(rtt, 2);
-        for (index, flight) in (self.una..).zip(&self.flights) {
+        for (index, flight) in (self.una..).zip(self.flights.iter()) {
             if flight.transmissions > 1 && now - flight.sent >= overdue {
                 let seq = self.numbering.initial_seq.add(index as u32);
                 self.stats.lost_packets += u64::from(self.lost.insert(seq, seq));

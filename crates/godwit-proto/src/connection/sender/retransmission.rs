@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{DropRequest, Flight, Room, Sender};
+use super::{DropRequest, Room, Sender};
 use crate::congestion::{Control as _, Sent};
 use crate::connection::rtt::RttEstimator;
 use crate::connection::send_buffer::ExpiredMessage;
@@ -18,18 +18,11 @@ impl Sender {
     pub(super) fn mark_lost(&mut self, now: Instant, first: u64, last: u64, rtt: &RttEstimator) -> u32 {
         let recent = rtt.srtt() + rtt.var();
         let mut inserted = 0;
-        let mut run_start = first;
         for index in first..=last {
-            let flight = &self.flights[(index - self.una) as usize];
-            if flight.transmissions > 1 && now - flight.sent < recent {
-                if run_start < index {
-                    inserted += self.lost.insert(self.seq_of(run_start), self.seq_of(index - 1));
-                }
-                run_start = index + 1;
+            let flight = self.flights.at(index);
+            if (flight.transmissions == 1 || now - flight.sent >= recent) && self.flights.lose(index) {
+                inserted += self.lost.insert(self.seq_of(index), self.seq_of(index));
             }
-        }
-        if run_start <= last {
-            inserted += self.lost.insert(self.seq_of(run_start), self.seq_of(last));
         }
         inserted
     }
@@ -76,10 +69,8 @@ impl Sender {
     }
 
     fn retransmitted(&mut self, now: Instant, index: u64, bytes: usize) {
-        let in_flight_packets = self.in_flight_packets();
-        let record = self.sampler.on_sent(now, in_flight_packets, false);
-        let flight = &mut self.flights[(index - self.una) as usize];
-        *flight = Flight { record, sent: now, transmissions: flight.transmissions.saturating_add(1) };
+        let in_flight_packets = self.pipe_packets();
+        self.flights.resend(now, index, self.controller.cohort());
         self.stats.retransmitted_packets += 1;
         self.stats.retransmitted_bytes += (bytes - HEADER_BYTES) as u64;
         self.count_sent(1, bytes - HEADER_BYTES);
@@ -96,10 +87,10 @@ impl Sender {
     /// A message is too late: the peer is told not to wait for it, and what was not sent of it stays unsent. Deviation 43.
     pub(super) fn give_up(&mut self, now: Instant, expired: ExpiredMessage) {
         while self.next < expired.end {
-            let record = self.sampler.on_sent(now, self.in_flight_packets(), false);
-            self.flights.push_back(Flight { record, sent: now, transmissions: 1 });
+            self.flights.push(now, false, self.controller.cohort());
             self.next += 1;
         }
+        (expired.first.max(self.una)..expired.end).for_each(|index| self.flights.give_up(index));
         let (first, last) = (self.seq_of(expired.first), self.seq_of(expired.end - 1));
         self.lost.remove_range(first, last);
         self.drop_requests.push_back(DropRequest { message: expired.message, first, last });

@@ -1,0 +1,65 @@
+//! The competitive mode: while others fill the buffer, a window that grows and falls as CUBIC's does (RFC 9438).
+
+/// CUBIC's scaling constant, packets per second cubed.
+const C: f64 = 0.4;
+/// What remains of the window after a loss.
+const BETA: f64 = 0.7;
+/// The same for policy high.
+const BETA_HIGH: f64 = 0.88;
+/// The additive increase per RTT that is as fair to Reno as beta is.
+const RENO_INCREASE: f64 = 0.53;
+const WINDOW_MIN: f64 = 4.0;
+
+/// Windows are in packets, times in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Competition {
+    window: f64,
+    window_max: f64,
+    /// The window that Reno would have.
+    reno: f64,
+    epoch: Option<f64>,
+    /// Whether the policy is high: it grows faster and falls less.
+    is_high: bool,
+}
+
+impl Competition {
+    pub(super) fn new(window: f64, is_high: bool) -> Self {
+        Self { window, window_max: window, reno: window, epoch: None, is_high }
+    }
+
+    pub(super) fn window(&self) -> f64 {
+        self.window
+    }
+
+    /// Packets were delivered.
+    pub(super) fn grow(&mut self, now: f64, delivered: f64, rtt: f64) {
+        let epoch = *self.epoch.get_or_insert_with(|| {
+            self.window_max = self.window_max.max(self.window);
+            self.reno = self.window;
+            now
+        });
+        let weight = if self.is_high { 3.0 } else { 1.0 };
+        let plateau = (self.window_max * (1.0 - BETA) / C).cbrt();
+        let time = now - epoch + rtt;
+        let target = (self.window_max + C * (time - plateau).powi(3)).clamp(self.window, 1.5 * self.window);
+        self.reno += RENO_INCREASE * weight * delivered / self.window;
+        if self.reno > target {
+            self.window = self.window.max(self.reno);
+        } else {
+            self.window += weight * (target - self.window) / self.window * delivered;
+        }
+    }
+
+    /// A loss that counts.
+    pub(super) fn reduce(&mut self) {
+        // Fast convergence: a window that did not reach its last maximum leaves room for others.
+        self.window_max = if self.window < self.window_max { 0.85 * self.window } else { self.window };
+        self.window = (self.window * if self.is_high { BETA_HIGH } else { BETA }).max(WINDOW_MIN);
+        self.epoch = None;
+    }
+
+    /// Growth starts anew after a pause.
+    pub(super) fn restart_epoch(&mut self) {
+        self.epoch = None;
+    }
+}

@@ -1,0 +1,143 @@
+//! The floor of random loss: the share of packets that the path loses whatever we send.
+//!
+//! Loss above it is congestion. The floor is learnt where no queue can have overflowed, and never rises beyond what a
+//! down-test has validated: compensating for loss that we cause would confirm itself.
+
+use std::collections::VecDeque;
+
+/// Packets of a block whose loss counts as one observation.
+const BLOCK_PACKETS: u64 = 300;
+const BLOCKS: usize = 8;
+/// No path that loses more is worth compensating for.
+pub(super) const FLOOR_MAX: f64 = 0.25;
+/// Bounds of the index of dispersion: 1 is independent losses.
+const DISPERSION_MAX: f64 = 60.0;
+
+/// Packets of a cohort, and how many of them were lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Tally {
+    pub(super) sent: u64,
+    pub(super) lost: u64,
+}
+
+impl Tally {
+    /// The share lost.
+    pub(super) fn loss(self) -> f64 {
+        self.lost as f64 / self.sent.max(1) as f64
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.lost += other.lost;
+    }
+
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+}
+
+/// See the module. Losses are shares, 0 ..= 1.
+#[derive(Clone, Debug)]
+pub(super) struct LossFloor {
+    floor: f64,
+    validated: f64,
+    block: Tally,
+    blocks: VecDeque<f64>,
+    bounding: Tally,
+    mean: f64,
+    squares: f64,
+    expected: f64,
+}
+
+impl LossFloor {
+    pub(super) fn new() -> Self {
+        Self {
+            floor: 0.0,
+            validated: FLOOR_MAX,
+            block: Tally::default(),
+            blocks: VecDeque::new(),
+            bounding: Tally::default(),
+            mean: 0.0,
+            squares: 1.0,
+            expected: 1.0,
+        }
+    }
+
+    /// The floor.
+    pub(super) fn value(&self) -> f64 {
+        self.floor
+    }
+
+    /// How much more the loss counts scatter than those of independent losses: bursts make it large.
+    pub(super) fn dispersion(&self) -> f64 {
+        (self.squares / self.expected).clamp(1.0, DISPERSION_MAX)
+    }
+
+    /// Losses of `sent` packets that chance explains: the mean and `sigmas` deviations.
+    pub(super) fn explained(&self, sent: u64, sigmas: f64) -> f64 {
+        let mean = sent as f64 * self.floor;
+        mean + sigmas * (self.dispersion() * mean).sqrt()
+    }
+
+    /// A cohort that met no queue: its loss is random. The mean of the lower three quarters of the last blocks.
+    pub(super) fn learn(&mut self, tally: Tally) {
+        self.block.add(tally);
+        if self.block.sent < BLOCK_PACKETS {
+            return;
+        }
+        self.blocks.push_back(self.block.take().loss());
+        if self.blocks.len() > BLOCKS {
+            self.blocks.pop_front();
+        }
+        let mut sorted: Vec<f64> = self.blocks.iter().copied().collect();
+        sorted.sort_by(f64::total_cmp);
+        let counted = (sorted.len() * 3 / 4).max(1);
+        let mean = sorted[..counted].iter().sum::<f64>() / counted as f64;
+        self.floor = mean.min(FLOOR_MAX).min(self.validated * 1.2 + 0.003);
+    }
+
+    /// Any other cohort: the loss of a long enough stretch bounds the random loss from above.
+    pub(super) fn bound(&mut self, tally: Tally) {
+        self.bounding.add(tally);
+        let enough = (30.0 / self.floor.max(0.000_5)).clamp(300.0, 20_000.0);
+        if (self.bounding.sent as f64) < enough {
+            return;
+        }
+        let loss = self.bounding.take().loss();
+        if loss < 0.75 * self.floor {
+            self.floor = 0.5 * (self.floor + loss);
+            let floor = self.floor;
+            self.blocks.iter_mut().for_each(|block| *block = block.min(floor));
+        }
+    }
+
+    /// A cohort sent while the link could not overflow: how much losses scatter.
+    pub(super) fn observe_scatter(&mut self, tally: Tally) {
+        if tally.sent < 20 {
+            return;
+        }
+        self.mean += 0.03 * (tally.loss() - self.mean);
+        let expected = tally.sent as f64 * self.mean;
+        if expected > 0.2 {
+            self.squares = 0.97 * self.squares + (tally.lost as f64 - expected).powi(2);
+            self.expected = 0.97 * self.expected + expected;
+        }
+    }
+
+    /// A down-test: the loss stayed though we sent less. It is random, and this much of it is proven.
+    pub(super) fn validate(&mut self, loss: f64) {
+        self.validated = loss.max(self.floor).min(FLOOR_MAX);
+        if self.floor < 0.7 * loss {
+            self.floor = loss;
+            self.blocks = VecDeque::from([loss; 3]);
+        }
+    }
+
+    /// A down-test: the loss followed our rate. No more than what was left of it is random.
+    pub(super) fn refute(&mut self, loss: f64) {
+        self.validated = loss;
+        self.floor = self.floor.min(loss);
+        self.blocks.clear();
+        self.block = Tally::default();
+    }
+}

@@ -1,0 +1,146 @@
+//! Tide: a controller that fills long lossy paths, keeps queues short, and shares with TCP.
+//!
+//! It paces at the delivery rate, steers a small standing queue, and treats loss as a signal only above a floor of random loss
+//! that it has proven by sending less for a moment. While somebody else fills the buffer it becomes a CUBIC window.
+//! One controller serves all policies; docs/congestion.md describes it.
+
+mod bandwidth;
+mod competition;
+mod contest;
+mod core;
+mod delay;
+mod loss_floor;
+mod policy;
+mod pulse;
+mod queue_cap;
+
+use std::time::{Duration, Instant};
+
+use self::core::{Ack, Core};
+use self::loss_floor::Tally;
+use self::policy::Policy;
+pub use self::policy::PolicyKind;
+use super::{CohortReport, Control, Feedback, Lost, Pace, Sent, Setup};
+
+/// What the RTT is taken for before the first sample.
+const INITIAL_RTT: f64 = 0.1;
+/// A burst lasts at most this long at the current rate...
+const QUANTUM: f64 = 0.000_5;
+/// ... and fits one segmented send of 64 KiB.
+const QUANTUM_PACKETS_MAX: f64 = 40.0;
+/// Rate samples over less than this part of the least RTT are bursts of acknowledgements.
+const SAMPLE_MIN_RTTS: f64 = 0.9;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Tide {
+    core: Core,
+    start: Instant,
+    max_window_packets: u32,
+    least_rtt: f64,
+}
+
+impl Tide {
+    /// A controller in start-up.
+    pub fn new(setup: &Setup, kind: PolicyKind) -> Self {
+        let policy = Policy { kind, ceiling: None, floor: None };
+        Self {
+            core: Core::new(policy, INITIAL_RTT, setup.seed),
+            start: setup.now,
+            max_window_packets: setup.max_window_packets,
+            least_rtt: f64::MAX,
+        }
+    }
+
+    /// Changes the policy of a live connection; its bounds stay.
+    pub fn set_policy(&mut self, kind: PolicyKind) {
+        self.core.set_policy(Policy { kind, ..self.core.policy() });
+    }
+
+    /// The bandwidth estimate, packets per second.
+    pub fn bandwidth_packets_per_s(&self) -> f64 {
+        self.core.bandwidth()
+    }
+
+    fn seconds(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.start).as_secs_f64()
+    }
+}
+
+impl Control for Tide {
+    fn on_sent(&mut self, _sent: &Sent) {}
+
+    fn on_feedback(&mut self, feedback: &Feedback) {
+        let rtt = feedback.rtt.map(|sample| sample.rtt.as_secs_f64());
+        if let Some(rtt) = rtt {
+            self.least_rtt = self.least_rtt.min(rtt);
+        }
+        let interval = feedback.interval.as_secs_f64();
+        let is_long = interval > 0.0 && interval >= SAMPLE_MIN_RTTS * self.least_rtt;
+        let rate = is_long.then(|| feedback.sample_delivered as f64 / interval);
+        // A sample of packets that the application held back says only that the path carries at least that much.
+        let counts = |rate: &f64| !feedback.sample_app_limited || *rate > self.core.bandwidth();
+        self.core.on_ack(&Ack {
+            now: self.seconds(feedback.now),
+            newly_delivered: f64::from(feedback.newly_delivered),
+            delivered_total: feedback.delivered_total,
+            rtt,
+            rate: rate.filter(counts),
+            is_round_start: feedback.is_round_start,
+            pipe: f64::from(feedback.in_flight_packets),
+            arrival_speed: feedback.receiver.arrival_speed_packets_per_s.map(f64::from),
+            is_exact: feedback.is_exact,
+        });
+    }
+
+    fn on_lost(&mut self, _lost: &Lost) {}
+
+    fn on_undo(&mut self, _first: u64, _packets: u32) {}
+
+    fn on_cohort(&mut self, now: Instant, report: &CohortReport) {
+        let tally = Tally { sent: report.sent, lost: report.lost };
+        self.core.on_cohort(self.seconds(now), report.cohort, tally);
+    }
+
+    fn cohort(&self) -> u32 {
+        self.core.cohort()
+    }
+
+    fn window_counts_pipe(&self) -> bool {
+        true
+    }
+
+    fn on_timeout(&mut self, now: Instant, _next_tag: u64) {
+        self.core.on_timeout(self.seconds(now));
+    }
+
+    fn on_timer(&mut self, _now: Instant) {}
+
+    fn next_timer(&self) -> Option<Instant> {
+        None
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { interval: Duration::from_secs_f64((1.0 / self.core.pace()).min(100.0)) }
+    }
+
+    fn quantum_packets(&self) -> u32 {
+        (self.core.pace() * QUANTUM).clamp(1.0, QUANTUM_PACKETS_MAX) as u32
+    }
+
+    fn window_packets(&self) -> u32 {
+        (self.core.window() as u32).clamp(2, self.max_window_packets.max(2))
+    }
+
+    fn set_max_rate(&mut self, packets_per_s: Option<f64>) {
+        self.core.set_policy(Policy { ceiling: packets_per_s, ..self.core.policy() });
+    }
+
+    fn set_min_rate(&mut self, packets_per_s: Option<f64>) {
+        self.core.set_policy(Policy { floor: packets_per_s, ..self.core.policy() });
+    }
+
+    fn set_max_window(&mut self, packets: u32) {
+        self.max_window_packets = packets;
+    }
+}

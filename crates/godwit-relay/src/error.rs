@@ -9,6 +9,12 @@ pub enum LinkConfigError {
     /// The loss is not a probability.
     #[error("the loss of a link must be a probability from 0 to 1, not {0}")]
     Loss(f64),
+    /// The mean burst loss is not from 0 to 0.5, or the bursts are shorter than one packet.
+    #[error("bursts of loss must take 0 to half of the packets, 1 or more at a time, not {}, {} at a time", .0.mean, .0.mean_packets)]
+    BurstLoss(crate::BurstLoss),
+    /// The share of damaged packets is not a probability.
+    #[error("the damage of a link must be a probability from 0 to 1, not {0}")]
+    Corrupt(f64),
     /// The duplication is not a probability.
     #[error("the duplication of a link must be a probability from 0 to 1, not {0}")]
     Duplicate(f64),

@@ -20,22 +20,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it does not do: emulate a kernel (no queue discipline but drop-tail, no ECN, no fragmentation), keep the sender's
+//! What it does not do: emulate a kernel (no queue discipline but drop-tail and CoDel, no ECN, no fragmentation), keep the sender's
 //! segmentation offload (datagrams are forwarded one by one), or carry anything but UDP. One thread forwards everything,
 //! so it is no yardstick for throughput: [`RelayStats::check`] says whether the path was still the one asked for.
 
+mod codel;
 mod drops;
 mod error;
 mod filter;
 mod link;
+mod link_config;
 mod relay;
 mod routes;
 mod socket;
 mod worker;
 
+pub use codel::CoDelConfig;
 pub use drops::udp_drops_on_port;
 pub use error::{LinkConfigError, StartError, UnplannedDrops};
 pub use filter::{Direction, Filter, Verdict, drop_first, drop_nth};
-pub use link::{Fate, Link, LinkConfig, LinkCounters, Reorder};
+pub use link::{Fate, Link, LinkCounters};
+pub use link_config::{BurstLoss, Discipline, JitterShape, LinkConfig, Policer, Reorder};
 pub use relay::{Relay, RelayBuilder};
 pub use worker::RelayStats;

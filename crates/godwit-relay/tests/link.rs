@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use godwit_relay::{Fate, Link, LinkConfig, LinkConfigError, Reorder};
+use godwit_relay::{BurstLoss, CoDelConfig, Discipline, Fate, Link, LinkConfig, LinkConfigError, Policer, Reorder};
 
 const MS: Duration = Duration::from_millis(1);
 const PACKET_BYTES: usize = 1_500;
@@ -55,7 +55,7 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
         jitter: 2 * MS,
         rate_bits_per_s: Some(100_000_000),
         loss: 0.05,
-        reorder: Reorder { probability: 0.05, extra_delay: 3 * MS },
+        reorder: Reorder { probability: 0.05, extra_delay: 3 * MS, ..Reorder::default() },
         duplicate: 0.02,
         ..LinkConfig::default()
     };
@@ -114,7 +114,7 @@ fn loss_duplication_and_reordering_are_within_five_sigma() {
     let config = LinkConfig {
         loss: 0.01,
         duplicate: 0.02,
-        reorder: Reorder { probability: 0.03, extra_delay: 10 * MS },
+        reorder: Reorder { probability: 0.03, extra_delay: 10 * MS, ..Reorder::default() },
         ..LinkConfig::default()
     };
     let (_, link) = run(config, 11, count, MS);
@@ -164,9 +164,97 @@ fn nonsense_is_refused_by_name() {
     assert_eq!(error(LinkConfig { loss: 1.5, ..default }), Some(LinkConfigError::Loss(1.5)));
     assert_eq!(error(LinkConfig { duplicate: -0.1, ..default }), Some(LinkConfigError::Duplicate(-0.1)));
     assert!(matches!(error(LinkConfig { loss: f64::NAN, ..default }), Some(LinkConfigError::Loss(_))));
-    let reorder = Reorder { probability: 2.0, extra_delay: MS };
+    let reorder = Reorder { probability: 2.0, extra_delay: MS, ..Reorder::default() };
     assert_eq!(error(LinkConfig { reorder, ..default }), Some(LinkConfigError::Reorder(2.0)));
     assert_eq!(error(LinkConfig { rate_bits_per_s: Some(0), ..default }), Some(LinkConfigError::ZeroRate));
     let no_queue = LinkConfig { rate_bits_per_s: Some(1), queue_bytes: 0, ..default };
     assert_eq!(error(no_queue), Some(LinkConfigError::ZeroQueue));
+}
+
+#[test]
+fn a_policer_passes_its_rate_and_its_burst() {
+    let policer = Some(Policer { rate_bits_per_s: 12_000_000, burst_bytes: 20 * PACKET_BYTES as u64 });
+    // One packet per millisecond passes, twice that is offered.
+    let (arrivals, link) = run(LinkConfig { policer, ..LinkConfig::default() }, 3, 2_000, MS / 2);
+    assert!((1_018..=1_021).contains(&arrivals.len()), "{}", arrivals.len());
+    assert_eq!(link.counters().policed + link.counters().left, 2_000);
+}
+
+#[test]
+fn bursts_have_the_share_and_the_length_asked_for() {
+    let config = LinkConfig { burst_loss: BurstLoss { mean: 0.02, mean_packets: 20.0 }, ..LinkConfig::default() };
+    let (arrivals, _) = run(config, 3, 1_000_000, MS);
+    let lost = 1_000_000 - arrivals.len();
+    let bursts = arrivals.windows(2).filter(|pair| pair[1].1 > pair[0].1 + 1).count();
+    assert!((18_000..22_000).contains(&lost), "{lost}");
+    assert!((18.0..22.0).contains(&(lost as f64 / bursts as f64)), "{lost} in {bursts}");
+}
+
+#[test]
+fn codel_keeps_the_queue_short_where_drop_tail_fills_it() {
+    let longest_wait = |discipline| {
+        let rate_bits_per_s = Some(12_000_000);
+        let config = LinkConfig { rate_bits_per_s, discipline, queue_bytes: 200 * PACKET_BYTES, ..Default::default() };
+        let start = Instant::now();
+        let mut link = Link::new(config, 3).unwrap();
+        // The sender has a window, as TCP has: what is dropped or arrives makes room, and each drop makes it smaller.
+        let (mut window, mut dropped, mut in_queue) = (150.0_f64, 0, 0_u64);
+        let mut waits = Vec::new();
+        for step in 0..20_000 {
+            let now = start + MS * step;
+            while link.pop_due(now).is_some() {
+                in_queue -= 1;
+            }
+            let drops = link.counters().queue_dropped;
+            in_queue -= drops - dropped;
+            window = if drops > dropped { (window * 0.7).max(2.0) } else { window + 0.02 };
+            dropped = drops;
+            while in_queue < window as u64 {
+                in_queue += 1;
+                link.push(now, (), PACKET_BYTES);
+            }
+            waits.push(link.queue_delay(now));
+        }
+        waits.sort_unstable();
+        waits[waits.len() * 3 / 4]
+    };
+    assert!(longest_wait(Discipline::DropTail) > 100 * MS);
+    assert!(longest_wait(Discipline::CoDel(CoDelConfig::default())) < 25 * MS);
+}
+
+#[test]
+fn a_path_can_change_while_packets_are_on_it() {
+    let start = Instant::now();
+    let slow = LinkConfig { rate_bits_per_s: Some(12_000_000), ..LinkConfig::default() };
+    let mut link = Link::new(slow, 3).unwrap();
+    for number in 0..4 {
+        link.push(start, number, PACKET_BYTES);
+    }
+    assert_eq!(link.queue_delay(start), 4 * MS);
+    link.reconfigure(start + MS, LinkConfig { rate_bits_per_s: Some(6_000_000), ..slow }).unwrap();
+    // The first took 1 ms, the second began as that ended, the others take 2 ms each.
+    assert_eq!(link.queue_delay(start + MS), MS + 4 * MS);
+    link.reconfigure(start + 2 * MS, LinkConfig { is_down: true, ..slow }).unwrap();
+    assert_eq!(link.push(start + 2 * MS, 4, PACKET_BYTES), Fate::Lost);
+    let arrivals = (0..10).filter(|step| link.pop_due(start + MS * *step).is_some()).count();
+    assert_eq!(arrivals, 4);
+}
+
+#[test]
+fn damaged_packets_arrive_only_for_those_who_want_them() {
+    let config = LinkConfig { corrupt: 1.0, ..LinkConfig::default() };
+    let start = Instant::now();
+    let mut link = Link::new(config, 3).unwrap();
+    assert_eq!(link.push(start, 0_u64, PACKET_BYTES), Fate::Lost);
+    let mut link = Link::new(config, 3).unwrap().with_damage(|packet, random| *packet ^= 1 << (random % 64));
+    assert_eq!(link.push(start, 0_u64, PACKET_BYTES), Fate::Carried);
+    assert_eq!(link.pop_due(start).map(u64::count_ones), Some(1));
+}
+
+#[test]
+fn loss_before_the_queue_leaves_the_rate_to_the_others() {
+    let base = LinkConfig { rate_bits_per_s: Some(12_000_000), queue_bytes: 1 << 30, ..LinkConfig::default() };
+    let last = |config| run(config, 3, 2_000, Duration::ZERO).0.last().expect("packets arrive").0;
+    assert!(last(LinkConfig { loss: 0.5, ..base }) > 1_990 * MS);
+    assert!(last(LinkConfig { loss_before_queue: 0.5, ..base }) < 1_100 * MS);
 }

@@ -114,7 +114,7 @@ fn every_datagram_is_accounted_for_under_faults() {
         delay: Duration::from_millis(1),
         loss: 0.1,
         duplicate: 0.1,
-        reorder: Reorder { probability: 0.1, extra_delay: Duration::from_millis(1) },
+        reorder: Reorder { probability: 0.1, extra_delay: Duration::from_millis(1), ..Reorder::default() },
         ..LinkConfig::default()
     };
     let relay = Relay::builder(server.local_addr().unwrap()).forward(lossy).seed(5).start().unwrap();

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use godwit_proto::{Config, ConfigBuilder, ConfigError, ControllerKind};
 
+use crate::rival::RivalKind;
+use crate::scenario::{FlowKind, Reference};
+
 /// A controller, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum ControllerChoice {
@@ -17,16 +20,10 @@ pub enum ControllerChoice {
 
 /// A name that stands for no controller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no controller is called so; there are: {}", ControllerChoice::NAMES)]
+#[error("no controller is called so; there are: {}", Contender::NAMES)]
 pub struct UnknownController;
 
 impl ControllerChoice {
-    /// The names, for help and errors.
-    pub const NAMES: &str = "native, native-cap:MBITS";
-
-    /// The one that pass lines are for, unless another is asked for.
-    pub const DEFAULT_NAME: &str = "native";
-
     /// The settings of a connection with this controller.
     ///
     /// # Errors
@@ -34,7 +31,9 @@ impl ControllerChoice {
     pub fn apply(self, builder: ConfigBuilder) -> Result<Config, ConfigError> {
         match self {
             Self::Native => builder.controller(ControllerKind::Native).build(),
-            Self::NativeCapped(rate) => builder.controller(ControllerKind::Native).max_rate_bits_per_s(Some(rate)).build(),
+            Self::NativeCapped(rate) => {
+                builder.controller(ControllerKind::Native).max_rate_bits_per_s(Some(rate)).build()
+            }
         }
     }
 }
@@ -58,6 +57,53 @@ impl fmt::Display for ControllerChoice {
         match self {
             Self::Native => write!(f, "native"),
             Self::NativeCapped(rate) => write!(f, "native-cap:{}", *rate as f64 / 1e6),
+        }
+    }
+}
+
+/// Whom the matrix puts to the test: a controller of ours, or for comparison a model of TCP.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contender(FlowKind);
+
+impl Contender {
+    /// The names, for help and errors.
+    pub const NAMES: &str = "native, native-cap:MBITS, tcp-cubic, tcp-bbr";
+    /// Who it is unless another is asked for.
+    pub const DEFAULT_NAME: &str = "native";
+
+    /// A flow of this kind.
+    pub fn flow(self) -> FlowKind {
+        self.0
+    }
+
+    /// What the same controller reached in the prototype's simulator: the utilisation.
+    pub fn reference(self, reference: &Reference) -> Option<f64> {
+        match self.0 {
+            FlowKind::Rival(RivalKind::Cubic) => reference.cubic,
+            FlowKind::Rival(RivalKind::Bbr) => reference.bbr,
+            FlowKind::Godwit(ControllerChoice::Native | ControllerChoice::NativeCapped(_)) => reference.native,
+            #[expect(unreachable_patterns, reason = "for the controllers to come")]
+            FlowKind::Godwit(_) | FlowKind::ToLibudt(_) => reference.fair,
+        }
+    }
+
+    /// The same sender towards a libudt receiver, if it can talk to one.
+    pub fn to_libudt(self) -> Option<FlowKind> {
+        match self.0 {
+            FlowKind::Godwit(controller) => Some(FlowKind::ToLibudt(controller)),
+            FlowKind::ToLibudt(_) | FlowKind::Rival(_) => None,
+        }
+    }
+}
+
+impl FromStr for Contender {
+    type Err = UnknownController;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "tcp-cubic" => Ok(Self(FlowKind::Rival(RivalKind::Cubic))),
+            "tcp-bbr" => Ok(Self(FlowKind::Rival(RivalKind::Bbr))),
+            name => name.parse().map(|controller| Self(FlowKind::Godwit(controller))),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod agenda;
 pub mod agent;
+pub mod catalogue;
 pub mod clock;
 pub mod content;
 pub mod controller;
@@ -12,11 +13,17 @@ pub mod failure;
 pub mod host;
 pub mod libudt;
 pub mod line;
+pub mod matrix;
 pub mod measured;
 pub mod parcel;
 pub mod peer;
+pub mod plot;
+pub mod random;
+pub mod results;
 pub mod rival;
+pub mod scale;
 pub mod scenario;
+pub mod table;
 pub mod trace;
 pub mod window_check;
 pub mod workload;

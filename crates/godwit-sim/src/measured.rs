@@ -166,7 +166,11 @@ impl Measured {
         let goal = 0.9 * (1.0 - self.loss) * self.usable_bits_per_s * needed as f64 * SAMPLE_EVERY.as_secs_f64();
         let carried = |start: usize| -> u64 {
             let span = start..start + needed;
-            self.flows.iter().flat_map(|flow| &flow[span.clone()]).map(|sample| u64::from(sample.received_packets)).sum()
+            self.flows
+                .iter()
+                .flat_map(|flow| &flow[span.clone()])
+                .map(|sample| u64::from(sample.received_packets))
+                .sum()
         };
         let start = (0..samples.saturating_sub(needed)).find(|&start| bits(carried(start)) >= goal)?;
         Some((start as f64 * SAMPLE_EVERY.as_secs_f64() - self.first_data_s).max(0.0))
@@ -180,8 +184,12 @@ impl Measured {
     /// What all flows carried in a span, as a share of what the bottleneck could.
     pub fn carried_between(&self, from_s: f64, to_s: f64) -> f64 {
         let span = self.sample_at(from_s)..self.sample_at(to_s);
-        let packets: u64 =
-            self.flows.iter().flat_map(|flow| &flow[span.clone()]).map(|sample| u64::from(sample.received_packets)).sum();
+        let packets: u64 = self
+            .flows
+            .iter()
+            .flat_map(|flow| &flow[span.clone()])
+            .map(|sample| u64::from(sample.received_packets))
+            .sum();
         let could: f64 = self.rate[span].iter().map(|rate| rate * SAMPLE_EVERY.as_secs_f64()).sum();
         bits(packets) / could.max(1.0)
     }

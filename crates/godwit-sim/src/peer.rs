@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use godwit_proto::{
-    Batch, Config, Connection, ConnectionError, ConnectionHandle, Contents, Endpoint, EndpointConfig, Event, Handshaken,
-    ListenLimits, Path, Route, SEGMENTS_MAX,
+    Batch, Config, Connection, ConnectionError, ConnectionHandle, Contents, Endpoint, EndpointConfig, Event,
+    Handshaken, ListenLimits, Path, Route, SEGMENTS_MAX,
 };
 use rand::{SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
@@ -79,6 +79,7 @@ pub struct Peer {
     is_stopped: bool,
     has_ended: bool,
     first_data_at: Option<Instant>,
+    last_read_at: Option<Instant>,
     window: WindowCheck,
     scratch: Vec<u8>,
     chunks: VecDeque<Bytes>,
@@ -111,6 +112,7 @@ impl Peer {
             is_stopped: false,
             has_ended: false,
             first_data_at: None,
+            last_read_at: None,
             window: WindowCheck::default(),
             scratch: Vec::new(),
             chunks: VecDeque::new(),
@@ -226,6 +228,11 @@ impl Peer {
         self.first_data_at
     }
 
+    /// When the application read last.
+    pub fn last_read_at(&self) -> Option<Instant> {
+        self.last_read_at
+    }
+
     /// Whether the buffers hold more than they may.
     pub fn check_memory(&self, now: Instant) -> Option<Failure> {
         let (_, connection) = self.connection.as_ref()?;
@@ -235,7 +242,12 @@ impl Peer {
             (stats.send_buffer_used_bytes, self.setup.send_buffer_bytes + SLAB_BYTES_MAX),
             (stats.receive_buffer_used_bytes, self.setup.receive_buffer_bytes + SLAB_BYTES_MAX),
         ];
-        limits.into_iter().find(|(bytes, max)| bytes > max).map(|(bytes, max)| Failure::Memory { flow, end, bytes, max })
+        limits.into_iter().find(|(bytes, max)| bytes > max).map(|(bytes, max)| Failure::Memory {
+            flow,
+            end,
+            bytes,
+            max,
+        })
     }
 
     fn end(&self) -> &'static str {
@@ -320,7 +332,8 @@ impl Peer {
         let stride = datagram.len();
         let room = (godwit_proto::TRANSMIT_BYTES_MAX / stride.max(1)).min(self.setup.noise.batch_segments_max);
         let is_data = |datagram: &Bytes| datagram.first().is_some_and(|byte| byte & 0x80 == 0);
-        let fits = |next: &(Instant, Bytes)| is_data(&next.1) && next.1.len() <= stride && !self.is_first_words(&next.1);
+        let fits =
+            |next: &(Instant, Bytes)| is_data(&next.1) && next.1.len() <= stride && !self.is_first_words(&next.1);
         if room <= 1 || !is_data(&datagram) || self.inbox.front().is_none_or(|next| !fits(next)) {
             return Some(single(arrived, datagram));
         }
@@ -418,6 +431,7 @@ impl Peer {
         let mut has_read = false;
         while let Poll::Ready(Ok(1..)) = connection.read(now, READ_BYTES_MAX, &mut self.chunks) {
             has_read = true;
+            self.last_read_at = Some(now);
             for chunk in self.chunks.drain(..) {
                 if self.setup.checks_content && !content::is_at(self.read, &chunk) {
                     out.failure.get_or_insert(Failure::Content { flow: self.setup.flow, position: self.read });
@@ -438,7 +452,8 @@ impl Peer {
         let supplied = workload.supplied(since_start);
         let mut has_written = false;
         while self.written < supplied
-            && let Poll::Ready(Ok(mut slab)) = connection.checkout(usize::try_from(supplied - self.written).unwrap_or(usize::MAX / 2))
+            && let Poll::Ready(Ok(mut slab)) =
+                connection.checkout(usize::try_from(supplied - self.written).unwrap_or(usize::MAX / 2))
         {
             let wanted = (supplied - self.written).min(slab.room_bytes() as u64) as usize;
             let taken = slab.fill(content::at(self.written, wanted));

@@ -39,12 +39,16 @@ pub struct Scenario {
 /// A mean over seeds that somebody else's simulator reached, for the scenario's flows together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reference {
-    /// Utilisation with the fair controller, and with libudt's.
+    /// Utilisation with the fair controller.
     pub fair: Option<f64>,
-    /// See above.
-    pub native: Option<f64>,
-    /// Mean queue in milliseconds with the fair controller.
+    /// Mean queue in milliseconds with it.
     pub fair_queue_ms: Option<f64>,
+    /// Utilisation with libudt's controller.
+    pub native: Option<f64>,
+    /// Utilisation with a model of TCP BBR.
+    pub bbr: Option<f64>,
+    /// Utilisation with a model of TCP CUBIC.
+    pub cubic: Option<f64>,
 }
 
 /// One flow.
@@ -228,6 +232,14 @@ impl Scenario {
     #[must_use]
     pub fn prototype_native(mut self, native: f64) -> Self {
         self.reference.native = Some(native);
+        self
+    }
+
+    /// What the models of TCP BBR and CUBIC reached there.
+    #[must_use]
+    pub fn prototype_tcp(mut self, bbr: f64, cubic: f64) -> Self {
+        self.reference.bbr = Some(bbr);
+        self.reference.cubic = Some(cubic);
         self
     }
 

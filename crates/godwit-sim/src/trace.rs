@@ -31,7 +31,9 @@ fn described(load: &Load) -> String {
     match Packet::decode(datagram) {
         Ok(Packet::Data(data)) => format!("data {:?} {} bytes", data.header.seq, data.payload.len()),
         Ok(Packet::Control(packet)) => match packet.control {
-            Control::Nak(report) => format!("NAK {:?}", report.ranges().map(|range| (range.first, range.last)).collect::<Vec<_>>()),
+            Control::Nak(report) => {
+                format!("NAK {:?}", report.ranges().map(|range| (range.first, range.last)).collect::<Vec<_>>())
+            }
             Control::Handshake(handshake) => format!("handshake {:?}", handshake.request),
             control => format!("{control:?}"),
         },

@@ -20,9 +20,10 @@ impl Workload {
         match self {
             Self::Endless => u64::MAX,
             Self::Bytes(bytes) => *bytes,
-            Self::Supplies(supplies) => {
-                supplies.iter().filter(|supply| supply.0 <= since_start).fold(0, |sum, supply| sum.saturating_add(supply.1))
-            }
+            Self::Supplies(supplies) => supplies
+                .iter()
+                .filter(|supply| supply.0 <= since_start)
+                .fold(0, |sum, supply| sum.saturating_add(supply.1)),
         }
     }
 

@@ -59,7 +59,8 @@ impl World {
         let mut links = vec![new_link(scenario.bottleneck, seed)];
         for (number, flow) in scenario.flows.iter().enumerate() {
             let own = [flow.before.unwrap_or_default(), flow.after_link(), flow.back_link()];
-            let seed_of = |which: usize| seed.wrapping_mul(0x1_0001).wrapping_add((number * OWN_LINKS + which) as u64 + 1);
+            let seed_of =
+                |which: usize| seed.wrapping_mul(0x1_0001).wrapping_add((number * OWN_LINKS + which) as u64 + 1);
             links.extend(own.into_iter().enumerate().map(|(which, config)| new_link(config, seed_of(which))));
         }
         let flows = scenario.flows.len();
@@ -195,9 +196,8 @@ impl World {
             }
         }
         let overflowed = self.links.iter().position(|link| link.counters().overflowed > 0);
-        overflowed.map_or(Ok(()), |link| {
-            Err(Failure::LinkOverflow { link, packets: self.links[link].counters().overflowed })
-        })
+        overflowed
+            .map_or(Ok(()), |link| Err(Failure::LinkOverflow { link, packets: self.links[link].counters().overflowed }))
     }
 
     /// Ends all faults: no loss, no disorder, no outage; rates, queues and delays stay.
@@ -276,7 +276,8 @@ impl World {
         if self.steps_at_once > STEPS_AT_ONCE_MAX {
             self.failure.get_or_insert(Failure::Livelock { flow: agents / 2, steps: self.steps_at_once });
         }
-        let packets = self.scenario.rate_bits_per_s() / 8.0 / PACKET_BYTES as f64 * self.scenario.duration.as_secs_f64();
+        let packets =
+            self.scenario.rate_bits_per_s() / 8.0 / PACKET_BYTES as f64 * self.scenario.duration.as_secs_f64();
         let max = STEPS_MIN + STEPS_PER_PACKET * packets as u64;
         if self.steps > max {
             self.failure.get_or_insert(Failure::TooManySteps { max });
@@ -396,10 +397,9 @@ impl World {
         let now = self.now;
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(number as u64 * 2);
         match flow.kind {
-            FlowKind::Rival(kind) => [
-                Agent::TcpSender(Box::new(TcpSender::new(now, kind, seed))),
-                Agent::TcpReceiver(Box::default()),
-            ],
+            FlowKind::Rival(kind) => {
+                [Agent::TcpSender(Box::new(TcpSender::new(now, kind, seed))), Agent::TcpReceiver(Box::default())]
+            }
             FlowKind::Godwit(_) => {
                 let receiver = Peer::new(now, self.setup(number, flow, Role::Receiver, seed + 1));
                 [self.sender(number, flow, seed), Agent::Udt(Box::new(receiver))]

@@ -55,7 +55,10 @@ impl Estimators {
     }
 
     pub(super) fn rates(&self) -> AckRates {
-        AckRates { arrival_speed_packets_per_s: self.arrival_speed(), link_capacity_packets_per_s: self.link_capacity() }
+        AckRates {
+            arrival_speed_packets_per_s: self.arrival_speed(),
+            link_capacity_packets_per_s: self.link_capacity(),
+        }
     }
 
     fn arrival_speed(&self) -> u32 {

@@ -10,9 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use godwit_proto::packet::{
-    Control, FullAck, Handshake, LossRange, Packet, RequestType, encode_nak,
-};
+use godwit_proto::packet::{Control, FullAck, Handshake, LossRange, Packet, RequestType, encode_nak};
 use godwit_proto::seq::{AckNumber, Seq};
 
 use crate::agent::Outbox;

@@ -77,6 +77,7 @@ pub struct Peer {
     wants_write: bool,
     wants_read: bool,
     is_stopped: bool,
+    has_closed: bool,
     has_ended: bool,
     first_data_at: Option<Instant>,
     last_read_at: Option<Instant>,
@@ -110,6 +111,7 @@ impl Peer {
             wants_write: false,
             wants_read: false,
             is_stopped: false,
+            has_closed: false,
             has_ended: false,
             first_data_at: None,
             last_read_at: None,
@@ -177,17 +179,16 @@ impl Peer {
         self.inbox.clear();
     }
 
-    /// Lets an endless writer come to its end: what was written is all there is. Returns that many bytes.
-    pub fn finish_writing(&mut self, now: Instant, out: &mut Outbox) -> u64 {
+    /// Lets the writer come to its end: what it has written is all there is, unless it had an end of its own.
+    pub fn finish_writing(&mut self, now: Instant, out: &mut Outbox) {
         if let Role::Sender(workload) = &mut self.setup.role {
-            if *workload == Workload::Endless {
+            if !matches!(workload, Workload::Bytes(_)) {
                 *workload = Workload::Bytes(self.written);
             }
             self.supply_at = None;
             self.wants_write = true;
             self.serve(self.setup.noise.shown(now), out);
         }
-        self.written
     }
 
     /// Data packets received, each counted once.
@@ -391,7 +392,9 @@ impl Peer {
             }
             for load in &out.packets[first..] {
                 let Load::Datagram(datagram) = load else { continue };
-                if let Some((seq, limit)) = self.window.on_departure(datagram) {
+                if self.setup.checks_content
+                    && let Some((seq, limit)) = self.window.on_departure(datagram)
+                {
                     out.failure.get_or_insert(Failure::BeyondWindow { flow: self.setup.flow, seq, limit });
                 }
             }
@@ -462,10 +465,10 @@ impl Peer {
             has_written = true;
         }
         self.supply_at = workload.next_supply(since_start).map(|after| self.setup.noise.shows_at(self.started + after));
-        if workload.closes_after(self.written) && !connection.is_connecting() {
+        if workload.closes_after(self.written) && !self.has_closed && !connection.is_connecting() {
+            self.has_closed = true;
             connection.close(now);
-            // A second close would not do anything either.
-            return has_written;
+            return true;
         }
         has_written
     }

@@ -17,9 +17,9 @@ const LOAD: f64 = 0.8;
 /// The queue, in bandwidth-delay products of the mean round-trip time.
 const QUEUE_BDP: f64 = 1.0;
 /// Sizes follow a bounded Pareto distribution: many mice, few elephants that carry most bytes.
-const SIZE_MIN_BYTES: f64 = 10_000.0;
-const SIZE_MAX_BYTES: f64 = 200_000_000.0;
-const SIZE_SHAPE: f64 = 1.1;
+const SIZE_MIN_BYTES: f64 = 30_000.0;
+const SIZE_MAX_BYTES: f64 = 1e9;
+const SIZE_SHAPE: f64 = 1.05;
 /// Round-trip times lie between these, each order of magnitude as likely as the next.
 const RTT_MIN_S: f64 = 0.005;
 const RTT_MAX_S: f64 = 0.2;

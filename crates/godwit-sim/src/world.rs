@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use godwit_proto::ConnectionError;
 use godwit_relay::{Link, LinkConfig, LinkCounters};
 
 use crate::agenda::Agenda;
@@ -218,43 +219,47 @@ impl World {
         self.set_change_alarm();
     }
 
-    /// Lets the writers of all flows of ours come to their end, and lets everything arrive.
+    /// Lets the writers of all flows of ours come to their end, and everything arrive; rivals fall silent.
     ///
     /// # Errors
     /// A check that did not hold, or a flow that is not finished after `limit`.
     pub fn finish(&mut self, limit: Duration) -> Result<(), Failure> {
-        let mut written = Vec::new();
-        for flow in 0..self.scenario.flows.len() {
-            let place = flow * 2;
-            if let Some(Agent::Udt(peer)) = &mut self.agents[place] {
-                written.push((flow, peer.finish_writing(self.now, &mut self.outbox)));
-                self.flush(place);
+        for place in 0..self.agents.len() {
+            match &mut self.agents[place] {
+                Some(Agent::Udt(peer)) => peer.finish_writing(self.now, &mut self.outbox),
+                Some(Agent::TcpSender(sender)) => sender.stop(),
+                _ => {}
             }
+            self.flush(place);
         }
         let end = self.now + limit;
-        let is_running = |world: &Self| {
-            written.iter().find(|&&(flow, _)| {
-                let (sender, receiver) = world.peers(flow);
-                sender.is_some_and(|peer| !peer.has_ended()) || receiver.is_some_and(|peer| !peer.has_ended())
-            })
-        };
-        while is_running(self).is_some() && self.step(end) {}
+        while self.first_unfinished().is_some() && self.step(end) {}
         if let Some(failure) = self.failure.clone() {
             return Err(failure);
         }
-        let unfinished = is_running(self).copied();
-        for (flow, written) in written {
-            let (_, receiver) = self.peers(flow);
-            let Some(receiver) = receiver else { continue };
-            let read = receiver.progress().1;
-            if unfinished.is_some_and(|(unfinished, _)| unfinished == flow) {
-                return Err(Failure::NotFinished { flow, after: limit, written, read });
-            }
-            if self.checks_content && read != written {
-                return Err(Failure::Length { flow, written, read });
-            }
+        if let Some(flow) = self.first_unfinished() {
+            let (written, read) = self.progress(flow);
+            return Err(Failure::NotFinished { flow, after: limit, written, read });
         }
-        Ok(())
+        let lengths = (0..self.scenario.flows.len()).map(|flow| (flow, self.progress(flow)));
+        let is_cut = |&(flow, (written, read)): &(usize, (u64, u64))| written != read && self.peers(flow).1.is_some();
+        match lengths.into_iter().find(is_cut) {
+            Some((flow, (written, read))) if self.checks_content => Err(Failure::Length { flow, written, read }),
+            _ => Ok(()),
+        }
+    }
+
+    fn first_unfinished(&self) -> Option<usize> {
+        (0..self.scenario.flows.len()).find(|&flow| {
+            let (sender, receiver) = self.peers(flow);
+            [sender, receiver].into_iter().flatten().any(|peer| !peer.has_ended())
+        })
+    }
+
+    /// Bytes written and read.
+    fn progress(&self, flow: usize) -> (u64, u64) {
+        let (sender, receiver) = self.peers(flow);
+        (sender.map_or(0, |peer| peer.progress().0), receiver.map_or(0, |peer| peer.progress().1))
     }
 
     fn start_of(&self, flow: usize) -> Instant {
@@ -375,7 +380,9 @@ impl World {
     fn flush(&mut self, place: usize) {
         let direction = if place.is_multiple_of(2) { Direction::Forward } else { Direction::Backward };
         let flow = place / 2;
-        if let Some(failure) = self.outbox.failure.take() {
+        if let Some(failure) = self.outbox.failure.take()
+            && !self.is_lost_farewell(&failure)
+        {
             self.failure.get_or_insert(failure);
         }
         let mut packets = std::mem::take(&mut self.outbox.packets);
@@ -390,6 +397,16 @@ impl World {
         self.outbox.packets = packets;
         let next = self.agents[place].as_ref().and_then(Agent::next_wake);
         self.agenda.set(self.links.len() + place, next.map(|at| at.max(self.now)));
+    }
+
+    /// Whether a receiver only waits for a good-bye that was lost: its sender has what it wanted, and is gone. UDT does not
+    /// acknowledge shutdowns, so that can happen to anybody.
+    fn is_lost_farewell(&self, failure: &Failure) -> bool {
+        let Failure::Ended { flow, end: "receiver", reason: ConnectionError::PeerTimeout } = *failure else {
+            return false;
+        };
+        let (written, read) = self.progress(flow);
+        self.peers(flow).0.is_none_or(Peer::has_ended) && written == read
     }
 
     fn born(&self, number: usize) -> [Agent; 2] {
@@ -424,7 +441,9 @@ impl World {
             .send_buffer_bytes(buffers.send_bytes)
             .receive_buffer_bytes(buffers.receive_bytes)
             .initial_seq(buffers.initial_seq)
-            .connect_timeout(Duration::from_secs(60));
+            .connect_timeout(Duration::from_secs(60))
+            // A megabyte may be buffered for a path that carries a few packets per second.
+            .linger(Duration::from_secs(3600));
         let controller = match flow.kind {
             FlowKind::Godwit(controller) | FlowKind::ToLibudt(controller) => controller,
             FlowKind::Rival(_) => unreachable!("a TCP model has no such settings"),

@@ -1,0 +1,169 @@
+//! The part of the matrix that is quick enough for every change: bounded in simulated events, not in time.
+
+use std::time::Duration;
+
+use godwit_relay::{CoDelConfig, Discipline, LinkConfig, Reorder};
+use godwit_sim::controller::ControllerChoice;
+use godwit_sim::host::HostNoise;
+use godwit_sim::measured;
+use godwit_sim::random;
+use godwit_sim::rival::RivalKind;
+use godwit_sim::scenario::{Change, Flow, FlowKind, LinkName, Scenario};
+use godwit_sim::world::World;
+
+/// What all tests of this file together may take in events; each says its share in its scenario's size.
+const EVENTS_MAX: u64 = 400_000;
+
+const OWN: FlowKind = FlowKind::Godwit(ControllerChoice::Native);
+const CUBIC: FlowKind = FlowKind::Rival(RivalKind::Cubic);
+const BBR: FlowKind = FlowKind::Rival(RivalKind::Bbr);
+
+fn one(kind: FlowKind, rate_mbits: f64, rtt_ms: u64) -> Scenario {
+    let rtt = Duration::from_millis(rtt_ms);
+    Scenario::new("test", rate_mbits, rtt, 1.0, vec![Flow::new(kind, rtt)]).lasting(5.0).warm_after(2.0)
+}
+
+/// Runs it to the end of what was written, and says what was measured.
+fn run(scenario: &Scenario) -> measured::Measured {
+    let measured = measured::run(scenario, 1, false).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(measured.steps < EVENTS_MAX, "{} events", measured.steps);
+    measured
+}
+
+fn arrives_whole(scenario: &Scenario, seed: u64) {
+    let mut world = World::new(scenario, seed);
+    world
+        .run_until(scenario.duration)
+        .and_then(|()| world.check_memory())
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    world.stop_faults();
+    world.finish(Duration::from_secs(600)).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(world.work().0 < EVENTS_MAX, "{} events", world.work().0);
+}
+
+#[test]
+fn a_clean_path_is_filled() {
+    let measured = run(&one(OWN, 20.0, 20));
+    assert!(measured.utilisation() > 0.7, "{}", measured.utilisation());
+}
+
+#[test]
+fn equal_seeds_give_equal_runs_and_others_do_not() {
+    let scenario = one(OWN, 20.0, 20).lossy(0.01);
+    let fingerprint = |seed| {
+        let measured = measured::run(&scenario, seed, false).expect("it runs");
+        (measured.steps, measured.packets, measured.share(0).to_bits(), measured.queue_mean_ms().to_bits())
+    };
+    assert_eq!(fingerprint(7), fingerprint(7));
+    assert_ne!(fingerprint(7), fingerprint(8));
+}
+
+#[test]
+fn the_models_of_tcp_do_what_is_known_of_them() {
+    let clean = run(&one(CUBIC, 20.0, 50));
+    assert!(clean.utilisation() > 0.98 && clean.queue_mean_ms() > 15.0, "CUBIC fills the queue");
+    let lossy = run(&one(CUBIC, 20.0, 50).lossy(0.02));
+    assert!(lossy.utilisation() < 0.3, "CUBIC takes random loss for congestion: {}", lossy.utilisation());
+    let clean = run(&one(BBR, 20.0, 50));
+    assert!(clean.utilisation() > 0.95 && clean.queue_mean_ms() < 15.0, "BBR keeps the queue short");
+    let lossy = run(&one(BBR, 20.0, 50).lossy(0.01));
+    assert!(lossy.utilisation() > 0.7, "BBR bears one percent: {}", lossy.utilisation());
+    let rtt = Duration::from_millis(20);
+    let pair = Scenario::new("pair", 20.0, rtt, 1.0, vec![Flow::new(CUBIC, rtt), Flow::new(CUBIC, rtt)]);
+    let pair = run(&pair.lasting(20.0).warm_after(5.0));
+    assert!(pair.jain() > 0.9, "CUBIC shares with itself: {}", pair.jain());
+}
+
+#[test]
+fn faults_of_all_kinds_change_no_byte() {
+    let mut scenario = one(OWN, 10.0, 30).lasting(3.0);
+    scenario.flows[0].after = LinkConfig {
+        loss: 0.03,
+        duplicate: 0.02,
+        corrupt: 0.01,
+        reorder: Reorder { probability: 0.05, spread: Duration::from_millis(8), ..Reorder::default() },
+        jitter: Duration::from_millis(2),
+        ..LinkConfig::default()
+    };
+    scenario.flows[0].back.loss = 0.1;
+    for seed in 0..5 {
+        arrives_whole(&scenario, seed);
+    }
+}
+
+#[test]
+fn late_wake_ups_coarse_clocks_and_batches_change_no_byte() {
+    let mut scenario = one(OWN, 20.0, 20).lossy(0.01).lasting(3.0);
+    scenario.flows[0].sender_noise =
+        HostNoise { clock_step: Duration::from_millis(4), ..HostNoise::busy(Duration::from_millis(1)) };
+    scenario.flows[0].receiver_noise =
+        HostNoise { batch_hold: Duration::from_millis(2), ..HostNoise::busy(Duration::from_millis(1)) };
+    arrives_whole(&scenario, 3);
+}
+
+#[test]
+fn a_black_out_ends_and_so_does_the_transfer() {
+    let mut scenario = one(OWN, 10.0, 30).lasting(10.0);
+    let at = |seconds, is_down| {
+        let to = LinkConfig { is_down, ..scenario.flows[0].after_link() };
+        Change { at: Duration::from_secs(seconds), link: LinkName::After(0), to }
+    };
+    scenario.changes = vec![at(2, true), at(5, false)];
+    arrives_whole(&scenario, 1);
+    let carried = run(&scenario).carried_between(6.0, 10.0);
+    assert!(carried > 0.02, "{carried}");
+}
+
+#[test]
+fn a_libudt_receiver_gets_everything() {
+    let mut scenario = one(FlowKind::ToLibudt(ControllerChoice::Native), 10.0, 30).lasting(4.0);
+    let clean = run(&scenario);
+    assert!(clean.utilisation() > 0.6, "{}", clean.utilisation());
+    scenario.flows[0].after.loss = 0.05;
+    arrives_whole(&scenario, 2);
+}
+
+#[test]
+fn codel_and_a_changing_rate_are_survived() {
+    let mut scenario = one(OWN, 20.0, 30);
+    scenario.bottleneck.discipline = Discipline::CoDel(CoDelConfig::default());
+    let slower = LinkConfig { rate_bits_per_s: Some(5_000_000), ..scenario.bottleneck };
+    scenario.changes = vec![Change { at: Duration::from_secs(2), link: LinkName::Bottleneck, to: slower }];
+    let measured = run(&scenario);
+    let carried = measured.carried_between(2.0, 5.0);
+    assert!(carried > 0.3 && carried < 1.3, "{carried}");
+}
+
+#[test]
+fn rivals_get_their_share() {
+    let rtt = Duration::from_millis(20);
+    let flows = vec![Flow::new(OWN, rtt), Flow::new(CUBIC, rtt)];
+    let measured = run(&Scenario::new("duel", 20.0, rtt, 1.0, flows).lasting(15.0).warm_after(5.0));
+    assert!(measured.utilisation() > 0.9, "{}", measured.utilisation());
+    assert!(measured.share(1) > 0.1, "{}", measured.share(1));
+}
+
+/// The first scenarios of the random sequence; more with `godwit-sim random`.
+#[test]
+fn random_scenarios_hold() {
+    for seed in 0..40 {
+        hold(seed);
+    }
+}
+
+/// The seeds that once found something.
+#[test]
+fn regressions_hold() {
+    let seeds = include_str!("../regressions/random.txt").lines().filter(|line| !line.starts_with('#'));
+    for line in seeds {
+        let seed = line.split_whitespace().next().and_then(|seed| seed.parse().ok());
+        hold(seed.expect("a line begins with a seed"));
+    }
+}
+
+fn hold(seed: u64) {
+    let run = random::run_seed(seed, false);
+    if let Err(failure) = run.outcome {
+        panic!("{failure}\nreplay: cargo run --release -p godwit-sim -- random --seed {seed} --count 1 --trace");
+    }
+}

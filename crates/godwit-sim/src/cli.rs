@@ -106,7 +106,7 @@ impl Options {
     }
 
     fn matrix(&self) -> Result<MatrixOptions, CliError> {
-        let controller = self.controller.as_deref().unwrap_or(Contender::DEFAULT_NAME).replace(':', "-");
+        let controller = self.controller.as_deref().unwrap_or(Contender::DEFAULT_NAME).replace([':', ','], "-");
         let default = PathBuf::from(format!("target/sim/{controller}.jsonl"));
         Ok(MatrixOptions {
             contender: self.contender()?,

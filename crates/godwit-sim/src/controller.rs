@@ -1,6 +1,7 @@
 //! The controllers that can be named on the command line, and what they are in a connection's settings.
+//!
+//! A new one needs a line in [`kind_named`], and its name in [`Contender::NAMES`]; nothing else here has to know.
 
-use std::fmt;
 use std::str::FromStr;
 
 use godwit_proto::{Config, ConfigBuilder, ConfigError, ControllerKind};
@@ -8,14 +9,11 @@ use godwit_proto::{Config, ConfigBuilder, ConfigError, ControllerKind};
 use crate::rival::RivalKind;
 use crate::scenario::{FlowKind, Reference};
 
-/// A controller, by name.
+/// A controller of ours by name: `NAME`, or `NAME,max:MBITS` with a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
-pub enum ControllerChoice {
-    /// libudt's own.
-    #[default]
-    Native,
-    /// Native, never faster than this, in bits per second.
-    NativeCapped(u64),
+pub struct ControllerChoice {
+    kind: ControllerKind,
+    max_rate_bits_per_s: Option<u64>,
 }
 
 /// A name that stands for no controller.
@@ -29,12 +27,7 @@ impl ControllerChoice {
     /// # Errors
     /// The builder's values are out of range.
     pub fn apply(self, builder: ConfigBuilder) -> Result<Config, ConfigError> {
-        match self {
-            Self::Native => builder.controller(ControllerKind::Native).build(),
-            Self::NativeCapped(rate) => {
-                builder.controller(ControllerKind::Native).max_rate_bits_per_s(Some(rate)).build()
-            }
-        }
+        builder.controller(self.kind).max_rate_bits_per_s(self.max_rate_bits_per_s).build()
     }
 }
 
@@ -42,23 +35,25 @@ impl FromStr for ControllerChoice {
     type Err = UnknownController;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let (kind, rate) = name.split_once(':').map_or((name, None), |(kind, rate)| (kind, Some(rate)));
-        let rate_bits_per_s = || -> Option<u64> { Some((rate?.parse::<f64>().ok()? * 1e6) as u64) };
-        match kind {
-            "native" if rate.is_none() => Ok(Self::Native),
-            "native-cap" => rate_bits_per_s().map(Self::NativeCapped).ok_or(UnknownController),
-            _ => Err(UnknownController),
-        }
+        let (kind, cap) = name.split_once(",max:").map_or((name, None), |(kind, cap)| (kind, Some(cap)));
+        let max_rate_bits_per_s = cap.map(|cap| bits_per_s(cap).ok_or(UnknownController)).transpose()?;
+        let kind = kind_named(kind).ok_or(UnknownController)?;
+        Ok(Self { kind, max_rate_bits_per_s })
     }
 }
 
-impl fmt::Display for ControllerChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Native => write!(f, "native"),
-            Self::NativeCapped(rate) => write!(f, "native-cap:{}", *rate as f64 / 1e6),
-        }
+/// The controller of this name, without a cap.
+fn kind_named(name: &str) -> Option<ControllerKind> {
+    match name {
+        "native" => Some(ControllerKind::Native),
+        _ => None,
     }
+}
+
+/// A rate in Mbit/s, from text.
+fn bits_per_s(mbits: &str) -> Option<u64> {
+    let mbits: f64 = mbits.parse().ok()?;
+    (mbits > 0.0).then_some((mbits * 1e6) as u64)
 }
 
 /// Whom the matrix puts to the test: a controller of ours, or for comparison a model of TCP.
@@ -67,7 +62,7 @@ pub struct Contender(FlowKind);
 
 impl Contender {
     /// The names, for help and errors.
-    pub const NAMES: &str = "native, native-cap:MBITS, tcp-cubic, tcp-bbr";
+    pub const NAMES: &str = "native, tcp-cubic, tcp-bbr; one of ours with ,max:MBITS after it is capped";
     /// Who it is unless another is asked for.
     pub const DEFAULT_NAME: &str = "native";
 
@@ -81,9 +76,18 @@ impl Contender {
         match self.0 {
             FlowKind::Rival(RivalKind::Cubic) => reference.cubic,
             FlowKind::Rival(RivalKind::Bbr) => reference.bbr,
-            FlowKind::Godwit(ControllerChoice::Native | ControllerChoice::NativeCapped(_)) => reference.native,
-            #[expect(unreachable_patterns, reason = "for the controllers to come")]
-            FlowKind::Godwit(_) | FlowKind::ToLibudt(_) => reference.fair,
+            FlowKind::Godwit(choice) | FlowKind::ToLibudt(choice) => match choice.kind {
+                ControllerKind::Native => reference.native,
+                _ => reference.fair,
+            },
+        }
+    }
+
+    /// The mean queue that it kept there, in milliseconds, where that is known.
+    pub fn reference_queue_ms(self, reference: &Reference) -> Option<f64> {
+        match self.0 {
+            FlowKind::Godwit(choice) if choice.kind != ControllerKind::Native => reference.fair_queue_ms,
+            _ => None,
         }
     }
 
@@ -104,6 +108,21 @@ impl FromStr for Contender {
             "tcp-cubic" => Ok(Self(FlowKind::Rival(RivalKind::Cubic))),
             "tcp-bbr" => Ok(Self(FlowKind::Rival(RivalKind::Bbr))),
             name => name.parse().map(|controller| Self(FlowKind::Godwit(controller))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read() {
+        let capped: ControllerChoice = "native,max:30".parse().expect("a controller with a cap");
+        assert_eq!(capped.max_rate_bits_per_s, Some(30_000_000));
+        assert_eq!("native".parse(), Ok(ControllerChoice::default()));
+        for wrong in ["", "nativ", "native,max:", "native,max:-1", "tcp-reno"] {
+            assert_eq!(wrong.parse::<Contender>(), Err(UnknownController), "{wrong}");
         }
     }
 }

@@ -100,7 +100,7 @@ fn scenario(rng: &mut Xoshiro256PlusPlus, is_damaged: bool) -> Scenario {
 }
 
 fn flow(rng: &mut Xoshiro256PlusPlus, rtt: Duration, is_damaged: bool) -> Flow {
-    let own = ControllerChoice::Native;
+    let own = ControllerChoice::default();
     let kind = match rng.random_range(0..10) {
         0 => FlowKind::Rival(RivalKind::Cubic),
         1 => FlowKind::Rival(RivalKind::Bbr),

@@ -173,5 +173,5 @@ fn jain(scenario: &Scenario, world: &World) -> f64 {
 
 fn percentile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get((values.len() as f64 * share) as usize).or(values.last()).copied().unwrap_or(0.0)
+    values.get((values.len() as f64 * share) as usize).or_else(|| values.last()).copied().unwrap_or(0.0)
 }

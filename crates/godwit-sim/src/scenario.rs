@@ -266,6 +266,6 @@ impl Scenario {
 
     /// The rate that the utilisation refers to: of the policer, if there is one.
     pub fn usable_bits_per_s(&self) -> f64 {
-        self.bottleneck.policer.map_or(self.rate_bits_per_s(), |policer| policer.rate_bits_per_s as f64)
+        self.bottleneck.policer.map_or_else(|| self.rate_bits_per_s(), |policer| policer.rate_bits_per_s as f64)
     }
 }

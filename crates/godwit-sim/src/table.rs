@@ -41,8 +41,7 @@ fn print_row(contender: Contender, scenario: &Scenario, runs: &[&RunResult]) -> 
         |value: Option<f64>, digits: usize| value.map_or_else(|| "-".into(), |value| format!("{value:.digits$}"));
     let has_reached_90 = good.iter().all(|run| run.seconds_to_90.is_some());
     let to_90 = has_reached_90.then(|| mean(&|run| run.seconds_to_90.unwrap_or(0.0)));
-    let is_ours = contender.reference(&scenario.reference) == scenario.reference.fair;
-    let reference_queue = scenario.reference.fair_queue_ms.filter(|_| is_ours);
+    let reference_queue = contender.reference_queue_ms(&scenario.reference);
     if !good.is_empty() {
         println!(
             "{:5} {:36} {:.3} ({:.3}) {:>6} {:6.1} ({:5.1}) {:6.1} {:>6} {:.3} ({:.3}) {:>6} {:7.4}  {}",

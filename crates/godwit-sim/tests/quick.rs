@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use godwit_relay::{CoDelConfig, Discipline, LinkConfig, Reorder};
-use godwit_sim::controller::ControllerChoice;
+use godwit_sim::controller::Contender;
 use godwit_sim::host::HostNoise;
 use godwit_sim::measured;
 use godwit_sim::random;
@@ -14,9 +14,13 @@ use godwit_sim::world::World;
 /// What all tests of this file together may take in events; each says its share in its scenario's size.
 const EVENTS_MAX: u64 = 400_000;
 
-const OWN: FlowKind = FlowKind::Godwit(ControllerChoice::Native);
 const CUBIC: FlowKind = FlowKind::Rival(RivalKind::Cubic);
 const BBR: FlowKind = FlowKind::Rival(RivalKind::Bbr);
+
+/// libudt's controller: the others are the matrix' business.
+fn own() -> FlowKind {
+    "native".parse::<Contender>().expect("it exists").flow()
+}
 
 fn one(kind: FlowKind, rate_mbits: f64, rtt_ms: u64) -> Scenario {
     let rtt = Duration::from_millis(rtt_ms);
@@ -43,13 +47,14 @@ fn arrives_whole(scenario: &Scenario, seed: u64) {
 
 #[test]
 fn a_clean_path_is_filled() {
-    let measured = run(&one(OWN, 20.0, 20));
+    // libudt's controller leaves slow start early and then takes seconds.
+    let measured = run(&one(own(), 20.0, 20).lasting(20.0).warm_after(10.0));
     assert!(measured.utilisation() > 0.7, "{}", measured.utilisation());
 }
 
 #[test]
 fn equal_seeds_give_equal_runs_and_others_do_not() {
-    let scenario = one(OWN, 20.0, 20).lossy(0.01);
+    let scenario = one(own(), 20.0, 20).lossy(0.01);
     let fingerprint = |seed| {
         let measured = measured::run(&scenario, seed, false).expect("it runs");
         (measured.steps, measured.packets, measured.share(0).to_bits(), measured.queue_mean_ms().to_bits())
@@ -76,7 +81,7 @@ fn the_models_of_tcp_do_what_is_known_of_them() {
 
 #[test]
 fn faults_of_all_kinds_change_no_byte() {
-    let mut scenario = one(OWN, 10.0, 30).lasting(3.0);
+    let mut scenario = one(own(), 10.0, 30).lasting(3.0);
     scenario.flows[0].after = LinkConfig {
         loss: 0.03,
         duplicate: 0.02,
@@ -93,7 +98,7 @@ fn faults_of_all_kinds_change_no_byte() {
 
 #[test]
 fn late_wake_ups_coarse_clocks_and_batches_change_no_byte() {
-    let mut scenario = one(OWN, 20.0, 20).lossy(0.01).lasting(3.0);
+    let mut scenario = one(own(), 20.0, 20).lossy(0.01).lasting(3.0);
     scenario.flows[0].sender_noise =
         HostNoise { clock_step: Duration::from_millis(4), ..HostNoise::busy(Duration::from_millis(1)) };
     scenario.flows[0].receiver_noise =
@@ -103,7 +108,7 @@ fn late_wake_ups_coarse_clocks_and_batches_change_no_byte() {
 
 #[test]
 fn a_black_out_ends_and_so_does_the_transfer() {
-    let mut scenario = one(OWN, 10.0, 30).lasting(10.0);
+    let mut scenario = one(own(), 10.0, 30).lasting(10.0);
     let at = |seconds, is_down| {
         let to = LinkConfig { is_down, ..scenario.flows[0].after_link() };
         Change { at: Duration::from_secs(seconds), link: LinkName::After(0), to }
@@ -116,7 +121,8 @@ fn a_black_out_ends_and_so_does_the_transfer() {
 
 #[test]
 fn a_libudt_receiver_gets_everything() {
-    let mut scenario = one(FlowKind::ToLibudt(ControllerChoice::Native), 10.0, 30).lasting(4.0);
+    let libudt = "native".parse::<Contender>().ok().and_then(Contender::to_libudt).expect("it exists");
+    let mut scenario = one(libudt, 10.0, 30).lasting(4.0);
     let clean = run(&scenario);
     assert!(clean.utilisation() > 0.6, "{}", clean.utilisation());
     scenario.flows[0].after.loss = 0.05;
@@ -125,7 +131,7 @@ fn a_libudt_receiver_gets_everything() {
 
 #[test]
 fn codel_and_a_changing_rate_are_survived() {
-    let mut scenario = one(OWN, 20.0, 30);
+    let mut scenario = one(own(), 20.0, 30);
     scenario.bottleneck.discipline = Discipline::CoDel(CoDelConfig::default());
     let slower = LinkConfig { rate_bits_per_s: Some(5_000_000), ..scenario.bottleneck };
     scenario.changes = vec![Change { at: Duration::from_secs(2), link: LinkName::Bottleneck, to: slower }];
@@ -137,7 +143,7 @@ fn codel_and_a_changing_rate_are_survived() {
 #[test]
 fn rivals_get_their_share() {
     let rtt = Duration::from_millis(20);
-    let flows = vec![Flow::new(OWN, rtt), Flow::new(CUBIC, rtt)];
+    let flows = vec![Flow::new(own(), rtt), Flow::new(CUBIC, rtt)];
     let measured = run(&Scenario::new("duel", 20.0, rtt, 1.0, flows).lasting(15.0).warm_after(5.0));
     assert!(measured.utilisation() > 0.9, "{}", measured.utilisation());
     assert!(measured.share(1) > 0.1, "{}", measured.share(1));

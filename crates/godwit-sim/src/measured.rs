@@ -33,7 +33,7 @@ pub struct Measured {
     loss: f64,
     /// Time of the first data packet of the first flow.
     first_data_s: f64,
-    /// Queue in milliseconds, and the bottleneck's rate in bits per second, per sample.
+    /// Per sample: the queue in milliseconds, and the rate that can be used in bits per second (of the policer, if there is one).
     pub queue_ms: Vec<f32>,
     /// See above.
     pub rate: Vec<f64>,
@@ -66,6 +66,7 @@ pub fn run(scenario: &Scenario, seed: u64, traces: bool) -> Result<Measured, Fai
     let samples = (scenario.duration.as_secs_f64() / SAMPLE_EVERY.as_secs_f64()) as u32;
     let mut measured = Measured::new(scenario);
     let mut received = vec![0; flows];
+    let policed = scenario.bottleneck.policer.map_or(f64::INFINITY, |policer| policer.rate_bits_per_s as f64);
     let mut at_second = (0, 0);
     let mut at_warm_up = (0, 0);
     for sample in 1..=samples {
@@ -73,7 +74,7 @@ pub fn run(scenario: &Scenario, seed: u64, traces: bool) -> Result<Measured, Fai
         world.run_until(at)?;
         world.check_memory()?;
         measured.queue_ms.push(world.queue_delay().as_secs_f32() * 1e3);
-        measured.rate.push(world.bottleneck_rate());
+        measured.rate.push(world.bottleneck_rate().min(policed));
         for (flow, received) in received.iter_mut().enumerate() {
             let total = world.received_packets(flow);
             let arrived = (total - std::mem::replace(received, total)) as u32;
@@ -127,12 +128,12 @@ impl Measured {
         (self.steps, self.packets) = world.work();
     }
 
-    /// Utilisation of one flow after the warm-up.
+    /// Utilisation of one flow after the warm-up: its share of what the bottleneck could carry in that time.
     pub fn share(&self, flow: usize) -> f64 {
         let from = self.sample_at(self.warm_up_s);
         let packets: u64 = self.flows[flow][from..].iter().map(|sample| u64::from(sample.received_packets)).sum();
-        let span_s = (self.flows[flow].len() - from) as f64 * SAMPLE_EVERY.as_secs_f64();
-        bits(packets) / span_s.max(1e-9) / self.usable_bits_per_s
+        let could: f64 = self.rate[from..].iter().map(|rate| rate * SAMPLE_EVERY.as_secs_f64()).sum();
+        bits(packets) / could.max(1.0)
     }
 
     /// Utilisation of all flows.

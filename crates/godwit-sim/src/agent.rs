@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
-use crate::libudt::LibudtReceiver;
+use crate::libudt::{LibudtReceiver, LibudtSender};
 use crate::parcel::Load;
 use crate::peer::Peer;
 use crate::rival::{TcpReceiver, TcpSender};
@@ -23,7 +23,9 @@ pub enum Agent {
     /// Our protocol.
     Udt(Box<Peer>),
     /// A model of libudt 4.11's receiver.
-    Libudt(Box<LibudtReceiver>),
+    LibudtReceiver(Box<LibudtReceiver>),
+    /// A model of its sender.
+    LibudtSender(Box<LibudtSender>),
     /// A model of a TCP sender.
     TcpSender(Box<TcpSender>),
     /// A model of a TCP receiver.
@@ -54,7 +56,8 @@ impl Agent {
     pub fn deliver(&mut self, now: Instant, load: Load, out: &mut Outbox) {
         match (self, load) {
             (Self::Udt(peer), Load::Datagram(bytes)) => peer.deliver(now, bytes, out),
-            (Self::Libudt(receiver), Load::Datagram(bytes)) => receiver.deliver(now, &bytes, out),
+            (Self::LibudtReceiver(receiver), Load::Datagram(bytes)) => receiver.deliver(now, &bytes, out),
+            (Self::LibudtSender(sender), Load::Datagram(bytes)) => sender.deliver(now, &bytes, out),
             (Self::TcpSender(sender), Load::SegmentAck(ack)) => sender.on_ack(now, &ack, out),
             (Self::TcpReceiver(receiver), Load::Segment(segment)) => receiver.on_segment(now, segment, out),
             _ => unreachable!("a link carries the packets of one kind of flow to the ends of that flow"),
@@ -65,7 +68,8 @@ impl Agent {
     pub fn wake(&mut self, now: Instant, out: &mut Outbox) {
         match self {
             Self::Udt(peer) => peer.wake(now, out),
-            Self::Libudt(receiver) => receiver.wake(now, out),
+            Self::LibudtReceiver(receiver) => receiver.wake(now, out),
+            Self::LibudtSender(sender) => sender.wake(now, out),
             Self::TcpSender(sender) => sender.wake(now, out),
             Self::TcpReceiver(receiver) => receiver.wake(now, out),
         }
@@ -75,7 +79,8 @@ impl Agent {
     pub fn next_wake(&self) -> Option<Instant> {
         match self {
             Self::Udt(peer) => peer.next_wake(),
-            Self::Libudt(receiver) => receiver.next_wake(),
+            Self::LibudtReceiver(receiver) => receiver.next_wake(),
+            Self::LibudtSender(sender) => sender.next_wake(),
             Self::TcpSender(sender) => sender.next_wake(),
             Self::TcpReceiver(receiver) => receiver.next_wake(),
         }
@@ -85,7 +90,8 @@ impl Agent {
     pub fn stop(&mut self) {
         match self {
             Self::Udt(peer) => peer.stop(),
-            Self::Libudt(receiver) => receiver.stop(),
+            Self::LibudtReceiver(receiver) => receiver.stop(),
+            Self::LibudtSender(sender) => sender.stop(),
             Self::TcpSender(sender) => sender.stop(),
             Self::TcpReceiver(_) => {}
         }
@@ -95,8 +101,8 @@ impl Agent {
     pub fn received_packets(&self, now: Instant) -> u64 {
         match self {
             Self::Udt(peer) => peer.received_packets(now),
-            Self::Libudt(receiver) => receiver.received_packets(),
-            Self::TcpSender(_) => 0,
+            Self::LibudtReceiver(receiver) => receiver.received_packets(),
+            Self::TcpSender(_) | Self::LibudtSender(_) => 0,
             Self::TcpReceiver(receiver) => receiver.received_packets(),
         }
     }
@@ -106,7 +112,8 @@ impl Agent {
         match self {
             Self::Udt(peer) => peer.gauges(now),
             Self::TcpSender(sender) => sender.gauges(),
-            Self::Libudt(_) | Self::TcpReceiver(_) => Gauges::default(),
+            Self::LibudtSender(sender) => sender.gauges(),
+            Self::LibudtReceiver(_) | Self::TcpReceiver(_) => Gauges::default(),
         }
     }
 }

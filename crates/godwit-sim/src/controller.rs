@@ -9,7 +9,7 @@ use godwit_proto::{Config, ConfigBuilder, ConfigError, ControllerKind};
 use crate::rival::RivalKind;
 use crate::scenario::{FlowKind, Reference};
 
-/// A controller of ours by name: `NAME`, or `NAME,max:MBITS` with a cap.
+/// A controller of ours by name: `NAME`, or `NAME,max:MBITS` with a cap; `cap:MBITS` is the fair one with a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct ControllerChoice {
     kind: ControllerKind,
@@ -35,7 +35,11 @@ impl FromStr for ControllerChoice {
     type Err = UnknownController;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let (kind, cap) = name.split_once(",max:").map_or((name, None), |(kind, cap)| (kind, Some(cap)));
+        let (kind, cap) = match (name.split_once(",max:"), name.strip_prefix("cap:")) {
+            (Some((kind, cap)), _) => (kind, Some(cap)),
+            (None, Some(cap)) => ("fair", Some(cap)),
+            (None, None) => (name, None),
+        };
         let max_rate_bits_per_s = cap.map(|cap| bits_per_s(cap).ok_or(UnknownController)).transpose()?;
         let kind = kind_named(kind).ok_or(UnknownController)?;
         Ok(Self { kind, max_rate_bits_per_s })
@@ -80,6 +84,7 @@ impl Contender {
                 ControllerKind::Native => reference.native,
                 _ => reference.fair,
             },
+            FlowKind::FromLibudt | FlowKind::Libudt => None,
         }
     }
 
@@ -95,7 +100,7 @@ impl Contender {
     pub fn to_libudt(self) -> Option<FlowKind> {
         match self.0 {
             FlowKind::Godwit(controller) => Some(FlowKind::ToLibudt(controller)),
-            FlowKind::ToLibudt(_) | FlowKind::Rival(_) => None,
+            _ => None,
         }
     }
 }

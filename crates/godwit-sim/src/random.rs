@@ -105,6 +105,7 @@ fn flow(rng: &mut Xoshiro256PlusPlus, rtt: Duration, is_damaged: bool) -> Flow {
         0 => FlowKind::Rival(RivalKind::Cubic),
         1 => FlowKind::Rival(RivalKind::Bbr),
         2 => FlowKind::ToLibudt(own),
+        3 => FlowKind::FromLibudt,
         _ => FlowKind::Godwit(own),
     };
     let rtt = rtt.mul_f64(logarithmic(rng, 0.5, 2.0));

@@ -85,6 +85,10 @@ pub enum FlowKind {
     Godwit(ControllerChoice),
     /// Our sender and a model of libudt's receiver.
     ToLibudt(ControllerChoice),
+    /// A model of libudt's sender and our receiver.
+    FromLibudt,
+    /// Models of libudt at both ends.
+    Libudt,
     /// A model of TCP.
     Rival(RivalKind),
 }

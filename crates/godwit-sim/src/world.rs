@@ -11,8 +11,9 @@ use godwit_relay::{Link, LinkConfig, LinkCounters};
 use crate::agenda::Agenda;
 use crate::agent::{Agent, Gauges, Outbox};
 use crate::clock;
+use crate::controller::ControllerChoice;
 use crate::failure::Failure;
-use crate::libudt::LibudtReceiver;
+use crate::libudt::{LibudtReceiver, LibudtSender};
 use crate::parcel::{self, Direction, Load, Parcel};
 use crate::peer::{Peer, PeerSetup, Role};
 use crate::rival::TcpSender;
@@ -171,6 +172,7 @@ impl World {
     pub fn first_data_at(&self, flow: usize) -> Option<Instant> {
         match self.agents[flow * 2].as_ref()? {
             Agent::Udt(peer) => peer.first_data_at(),
+            Agent::LibudtSender(sender) => sender.first_data_at(),
             _ => Some(self.start_of(flow)),
         }
     }
@@ -225,9 +227,11 @@ impl World {
     /// A check that did not hold, or a flow that is not finished after `limit`.
     pub fn finish(&mut self, limit: Duration) -> Result<(), Failure> {
         for place in 0..self.agents.len() {
+            // A model at the sending end has no end of its own.
+            let is_from_model = !matches!(self.agents[place / 2 * 2], Some(Agent::Udt(_)));
             match &mut self.agents[place] {
+                Some(agent) if is_from_model => agent.stop(),
                 Some(Agent::Udt(peer)) => peer.finish_writing(self.now, &mut self.outbox),
-                Some(Agent::TcpSender(sender)) => sender.stop(),
                 _ => {}
             }
             self.flush(place);
@@ -242,7 +246,10 @@ impl World {
             return Err(Failure::NotFinished { flow, after: limit, written, read });
         }
         let lengths = (0..self.scenario.flows.len()).map(|flow| (flow, self.progress(flow)));
-        let is_cut = |&(flow, (written, read)): &(usize, (u64, u64))| written != read && self.peers(flow).1.is_some();
+        let is_cut = |&(flow, (written, read)): &(usize, (u64, u64))| {
+            let (sender, receiver) = self.peers(flow);
+            written != read && sender.is_some() && receiver.is_some()
+        };
         match lengths.into_iter().find(is_cut) {
             Some((flow, (written, read))) if self.checks_content => Err(Failure::Length { flow, written, read }),
             _ => Ok(()),
@@ -251,7 +258,9 @@ impl World {
 
     fn first_unfinished(&self) -> Option<usize> {
         (0..self.scenario.flows.len()).find(|&flow| {
+            // A model of a sender never says good-bye.
             let (sender, receiver) = self.peers(flow);
+            let receiver = receiver.filter(|_| sender.is_some());
             [sender, receiver].into_iter().flatten().any(|peer| !peer.has_ended())
         })
     }
@@ -421,11 +430,18 @@ impl World {
                 let receiver = Peer::new(now, self.setup(number, flow, Role::Receiver, seed + 1));
                 [self.sender(number, flow, seed), Agent::Udt(Box::new(receiver))]
             }
-            FlowKind::ToLibudt(_) => {
-                let receiver = LibudtReceiver::new(flow.buffers.flow_window_packets);
-                [self.sender(number, flow, seed), Agent::Libudt(Box::new(receiver))]
+            FlowKind::FromLibudt => {
+                let receiver = Peer::new(now, self.setup(number, flow, Role::Receiver, seed + 1));
+                [self.libudt_sender(flow, seed), Agent::Udt(Box::new(receiver))]
             }
+            FlowKind::ToLibudt(_) => [self.sender(number, flow, seed), libudt_receiver(flow)],
+            FlowKind::Libudt => [self.libudt_sender(flow, seed), libudt_receiver(flow)],
         }
+    }
+
+    fn libudt_sender(&self, flow: &Flow, seed: u64) -> Agent {
+        let initial_seq = flow.buffers.initial_seq.unwrap_or(seed as u32);
+        Agent::LibudtSender(Box::new(LibudtSender::new(self.now, flow.buffers.flow_window_packets, initial_seq, seed)))
     }
 
     fn sender(&self, number: usize, flow: &Flow, seed: u64) -> Agent {
@@ -446,7 +462,8 @@ impl World {
             .linger(Duration::from_secs(3600));
         let controller = match flow.kind {
             FlowKind::Godwit(controller) | FlowKind::ToLibudt(controller) => controller,
-            FlowKind::Rival(_) => unreachable!("a TCP model has no such settings"),
+            // A receiver's controller has nothing to control.
+            FlowKind::FromLibudt | FlowKind::Libudt | FlowKind::Rival(_) => ControllerChoice::default(),
         };
         let config = controller.apply(builder).expect("the scenario's buffers are within the limits");
         let noise = if role == Role::Receiver { flow.receiver_noise } else { flow.sender_noise };
@@ -461,6 +478,10 @@ impl World {
             receive_buffer_bytes: buffers.receive_bytes,
         }
     }
+}
+
+fn libudt_receiver(flow: &Flow) -> Agent {
+    Agent::LibudtReceiver(Box::new(LibudtReceiver::new(flow.buffers.flow_window_packets)))
 }
 
 fn own_link(flow: usize, which: usize) -> usize {

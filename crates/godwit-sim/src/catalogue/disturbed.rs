@@ -9,7 +9,7 @@ use super::ms;
 use crate::controller::Contender;
 use crate::host::HostNoise;
 use crate::line::Line;
-use crate::scenario::{Flow, PACKET_BYTES, Scenario};
+use crate::scenario::{Flow, FlowKind, PACKET_BYTES, Scenario};
 
 pub(super) fn scenarios(contender: Contender) -> Vec<Scenario> {
     let one = |name: &str, rate, rtt: Duration, queue| {
@@ -37,8 +37,27 @@ pub(super) fn scenarios(contender: Contender) -> Vec<Scenario> {
             all.push(scenario.must([Line::Utilisation(share * (1.0 - loss))]).prototype(fair, 6.0).numbered("33"));
         }
     }
+    all.extend(from_libudt(&one));
     all.extend(noise(&one));
     all
+}
+
+/// libudt's sender to our receiver, and to its own for comparison: what the latter reaches is the former's pass line.
+fn from_libudt(one: &dyn Fn(&str, f64, Duration, f64) -> Scenario) -> Vec<Scenario> {
+    let rows = [("0", 0.0, 0.9), ("1", 0.01, 0.02), ("5", 0.05, 0.005)];
+    let pair = |(percent, loss, least): (&str, f64, f64)| {
+        let scenario = |name: String, kind: FlowKind| {
+            let mut scenario = one(&name, 100.0, ms(100), 1.0).lossy(loss).lasting(40.0).numbered("34");
+            scenario.flows[0].kind = kind;
+            scenario
+        };
+        let ours = scenario(format!("from-libudt-loss{percent}%-100M-100ms"), FlowKind::FromLibudt);
+        [
+            ours.must([Line::Utilisation(least)]),
+            scenario(format!("libudt-alone-loss{percent}%-100M-100ms"), FlowKind::Libudt),
+        ]
+    };
+    rows.into_iter().flat_map(pair).collect()
 }
 
 fn jitter(mut scenario: Scenario) -> Scenario {

@@ -26,7 +26,7 @@ pub(super) fn scenarios(contender: Contender) -> Vec<Scenario> {
         let lines = [Line::Share { flow: 0, min: 0.49, max: 0.51 }];
         all.push(scenario.must(lines).prototype(0.497, 0.0).numbered("32"));
     }
-    if let Some(cap) = policy("fair,max:30") {
+    if let Some(cap) = policy("cap:30") {
         let scenario = mixed("cap30-100M-50ms", 100.0, ms(50), 1.0, &[cap]).warm_after(5.0);
         let lines = [Line::Share { flow: 0, min: 0.294, max: 0.306 }];
         all.push(scenario.must(lines).prototype(0.30, 0.0).numbered("32"));

@@ -1,6 +1,6 @@
 //! The controllers that can be named on the command line, and what they are in a connection's settings.
 //!
-//! A new one needs a line in [`kind_named`], and its name in [`Contender::NAMES`]; nothing else here has to know.
+//! A new one needs a line in `kind_named`, and its name in [`Contender::NAMES`]; nothing else here has to know.
 
 use std::str::FromStr;
 

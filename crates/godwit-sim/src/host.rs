@@ -7,8 +7,10 @@ use rand::{RngExt as _, rngs::Xoshiro256PlusPlus};
 /// The noise of one host. The default is a perfect one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HostNoise {
-    /// A timer or a datagram is noticed this much later, exponentially distributed: the mean. Default 0.
+    /// A datagram is noticed this much later, exponentially distributed: the mean. Default 0.
     pub late_mean: Duration,
+    /// The same of a timer. Default 0.
+    pub timer_late_mean: Duration,
     /// With this probability it takes `spike` more: another process had the processor. Default 0.
     pub spike_probability: f64,
     /// See `spike_probability`.
@@ -25,6 +27,7 @@ impl Default for HostNoise {
     fn default() -> Self {
         Self {
             late_mean: Duration::ZERO,
+            timer_late_mean: Duration::ZERO,
             spike_probability: 0.0,
             spike: Duration::ZERO,
             batch_segments_max: 1,
@@ -35,10 +38,12 @@ impl Default for HostNoise {
 }
 
 impl HostNoise {
-    /// A host with normal noise: late by `mean`, with spikes of 5 ms one time in a hundred, and receive offload.
+    /// A host with normal noise: datagrams late by `mean`, timers by 0.3 of that (they wake a thread of their own), with spikes
+    /// of 5 ms one time in a hundred, and receive offload.
     pub fn busy(mean: Duration) -> Self {
         Self {
             late_mean: mean,
+            timer_late_mean: mean.mul_f64(0.3),
             spike_probability: 0.01,
             spike: Duration::from_millis(5),
             batch_segments_max: 64,
@@ -51,13 +56,14 @@ impl HostNoise {
         self.late_mean.is_zero() && self.batch_hold.is_zero() && self.spike_probability == 0.0
     }
 
-    /// How late this wake-up is.
+    /// How late a datagram is noticed this time.
     pub fn lateness(&self, rng: &mut Xoshiro256PlusPlus) -> Duration {
-        if self.late_mean.is_zero() && self.spike_probability == 0.0 {
-            return Duration::ZERO;
-        }
-        let late = self.late_mean.mul_f64(-(1.0 - rng.random::<f64>()).ln());
-        if rng.random::<f64>() < self.spike_probability { late + self.spike } else { late }
+        self.late_by(self.late_mean, rng)
+    }
+
+    /// How late a timer is this time.
+    pub fn timer_lateness(&self, rng: &mut Xoshiro256PlusPlus) -> Duration {
+        self.late_by(self.timer_late_mean, rng)
     }
 
     /// What the host's clock shows at `now`.
@@ -69,6 +75,14 @@ impl HostNoise {
     pub fn shows_at(&self, at: Instant) -> Instant {
         let past = self.past_step(at);
         if past.is_zero() { at } else { at + (self.clock_step - past) }
+    }
+
+    fn late_by(&self, mean: Duration, rng: &mut Xoshiro256PlusPlus) -> Duration {
+        if mean.is_zero() && self.spike_probability == 0.0 {
+            return Duration::ZERO;
+        }
+        let late = mean.mul_f64(-(1.0 - rng.random::<f64>()).ln());
+        if rng.random::<f64>() < self.spike_probability { late + self.spike } else { late }
     }
 
     fn past_step(&self, at: Instant) -> Duration {

@@ -99,7 +99,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Utilisation(min) => write!(f, "utilisation >= {min:.3}"),
-            Self::QueueMean(max) => write!(f, "queue mean <= {max} ms"),
+            Self::QueueMean(max) => write!(f, "queue mean <= {max:.1} ms"),
             Self::Share { flow, min, max } => write!(f, "flow {flow} carries {min}..{max} of the rate"),
             Self::Portion { flow, min, max } => write!(f, "flow {flow} has {min}..{max} of what is carried"),
             Self::Jain(min) => write!(f, "Jain >= {min}"),
@@ -107,8 +107,12 @@ impl fmt::Display for Line {
             Self::FirstSecondDrops(max) => write!(f, "drops in the first second <= {max}"),
             Self::Drops(max) => write!(f, "drops after the warm-up <= {max}"),
             Self::Spurious(max) => write!(f, "spurious retransmissions <= {max}"),
-            Self::CarriesBetween { from_s, to_s, min } => write!(f, "{from_s}-{to_s} s: carries >= {min} of the rate"),
-            Self::QueueBetween { from_s, to_s, max_ms } => write!(f, "{from_s}-{to_s} s: queue mean <= {max_ms} ms"),
+            Self::CarriesBetween { from_s, to_s, min } => {
+                write!(f, "{from_s:.2}-{to_s:.2} s: carries >= {min} of the rate")
+            }
+            Self::QueueBetween { from_s, to_s, max_ms } => {
+                write!(f, "{from_s:.2}-{to_s:.2} s: queue mean <= {max_ms:.1} ms")
+            }
         }
     }
 }

@@ -152,7 +152,7 @@ impl Peer {
             if let Some((_, connection)) = &mut self.connection {
                 connection.handle_timeout(shown);
             }
-            self.lateness = self.setup.noise.lateness(&mut self.rng);
+            self.lateness = self.setup.noise.timer_lateness(&mut self.rng);
             self.serve(shown, out);
             self.check_timer(shown, out);
         }

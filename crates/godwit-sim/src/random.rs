@@ -153,6 +153,7 @@ fn noise(rng: &mut Xoshiro256PlusPlus) -> HostNoise {
     let step_us = [0, 0, 1, 10, 1000, 4000, 15_625][rng.random_range(0..7)];
     HostNoise {
         late_mean: Duration::from_secs_f64(logarithmic(rng, 0.000_01, 0.005)),
+        timer_late_mean: Duration::from_secs_f64(logarithmic(rng, 0.000_01, 0.005)),
         spike_probability: if rng.random_bool(0.5) { 0.01 } else { 0.0 },
         spike: Duration::from_secs_f64(logarithmic(rng, 0.001, 0.2)),
         batch_segments_max: rng.random_range(1..=64),

@@ -93,6 +93,9 @@ pub enum Failure {
         /// Bytes out.
         read: u64,
     },
+    /// The protocol or the simulator panicked; the message is above.
+    #[error("it panicked")]
+    Panicked,
     /// A link ran out of memory: the run is not the one asked for.
     #[error("link {link} dropped {packets} packets for want of memory; the scenario is too large")]
     LinkOverflow {

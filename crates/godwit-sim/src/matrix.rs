@@ -1,6 +1,7 @@
 //! All scenarios with several seeds each, on all cores, judged on the worst seed.
 
 use std::io;
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use crate::catalogue;
 use crate::controller::Contender;
+use crate::failure::Failure;
 use crate::measured;
 use crate::results::{ResultsFile, RunResult, fingerprint, program_fingerprint};
 use crate::scenario::Scenario;
@@ -34,9 +36,6 @@ pub struct MatrixOptions {
 ///
 /// # Errors
 /// The results can't be kept.
-///
-/// # Panics
-/// If a scenario panics: that is a bug in the protocol or in the simulator.
 pub fn run(options: &MatrixOptions) -> io::Result<bool> {
     let mut scenarios = catalogue::scenarios(options.contender);
     if let Some(filter) = &options.filter {
@@ -87,7 +86,8 @@ pub fn run(options: &MatrixOptions) -> io::Result<bool> {
 /// One run.
 fn run_one(scenario: &Scenario, seed: u64, fingerprint: u64) -> RunResult {
     let began = Instant::now();
-    let outcome = measured::run(&with_seed(scenario, seed), seed, false);
+    let scenario_of_seed = with_seed(scenario, seed);
+    let outcome = catch_unwind(|| measured::run(&scenario_of_seed, seed, false)).unwrap_or(Err(Failure::Panicked));
     RunResult::new(scenario, seed, fingerprint, &outcome, began.elapsed().as_secs_f64())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Faults last for some seconds; then they stop, the writers close, and everything must arrive (the liveness phase).
 
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use godwit_relay::{BurstLoss, CoDelConfig, Discipline, JitterShape, LinkConfig, Policer, Reorder};
@@ -40,20 +41,23 @@ pub fn run(first: u64, count: u64, traces: bool) -> bool {
     let mut failed = 0;
     let mut steps = 0;
     for seed in first..first.saturating_add(count) {
-        let run = run_seed(seed, traces);
-        steps += run.steps;
-        if let Err(failure) = run.outcome {
+        let outcome = catch_unwind(|| {
+            let run = run_seed(seed, traces);
+            (run.outcome, run.steps)
+        });
+        let (outcome, taken) = outcome.unwrap_or((Err(Failure::Panicked), 0));
+        steps += taken;
+        if let Err(failure) = outcome {
             failed += 1;
             println!("seed {seed} FAILED: {failure}");
             println!("  replay: cargo run --release -p godwit-sim -- random --seed {seed} --count 1 --trace");
-            println!("  {:?}", run.scenario);
         }
     }
     println!("{count} random scenarios, {steps} events: {failed} failed");
     failed == 0
 }
 
-/// One random run.
+/// One random run; a traced one prints the scenario first.
 pub fn run_seed(seed: u64, traces: bool) -> RandomRun {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x0DD_5EED);
     let is_damaged = rng.random_bool(0.1);
@@ -63,6 +67,7 @@ pub fn run_seed(seed: u64, traces: bool) -> RandomRun {
         world.let_damage_arrive();
     }
     if traces {
+        println!("{scenario:#?}");
         world.trace();
     }
     let outcome = run_world(&mut world, &scenario, is_damaged);

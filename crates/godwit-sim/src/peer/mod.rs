@@ -1,29 +1,26 @@
 //! One end of a flow that runs our protocol: an endpoint, its connection, the application on top and the host around it.
 
+mod application;
+mod inbox;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use godwit_proto::{
-    Batch, Config, Connection, ConnectionError, ConnectionHandle, Contents, Endpoint, EndpointConfig, Event,
-    Handshaken, ListenLimits, Path, Route, SEGMENTS_MAX,
+    Config, Connection, ConnectionError, ConnectionHandle, Contents, Endpoint, EndpointConfig, Event, ListenLimits,
+    Path, SEGMENTS_MAX,
 };
 use rand::{SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
 use crate::agent::{Gauges, Outbox};
-use crate::content;
 use crate::failure::Failure;
 use crate::host::HostNoise;
 use crate::parcel::Load;
 use crate::window_check::WindowCheck;
 use crate::workload::Workload;
 
-/// Bytes that the application reads in one call.
-const READ_BYTES_MAX: usize = 1 << 20;
-/// The route's MTU, for listeners.
-const ROUTE_MTU_BYTES: u32 = 1500;
 /// What the send buffer may hold beyond its limit: a slab that was begun below it.
 const SLAB_BYTES_MAX: usize = 64 << 10;
 
@@ -179,18 +176,6 @@ impl Peer {
         self.inbox.clear();
     }
 
-    /// Lets the writer come to its end: what it has written is all there is, unless it had an end of its own.
-    pub fn finish_writing(&mut self, now: Instant, out: &mut Outbox) {
-        if let Role::Sender(workload) = &mut self.setup.role {
-            if !matches!(workload, Workload::Bytes(_)) {
-                *workload = Workload::Bytes(self.written);
-            }
-            self.supply_at = None;
-            self.wants_write = true;
-            self.serve(self.setup.noise.shown(now), out);
-        }
-    }
-
     /// Data packets received, each counted once.
     pub fn received_packets(&self, now: Instant) -> u64 {
         self.connection.as_ref().map_or(0, |(_, connection)| {
@@ -271,90 +256,6 @@ impl Peer {
         self.serve(shown, out);
     }
 
-    fn take_inbox(&mut self, now: Instant, out: &mut Outbox) {
-        self.inbox_at = None;
-        let shown = self.setup.noise.shown(now);
-        while let Some((arrived, datagram)) = self.inbox.pop_front() {
-            if self.is_first_words(&datagram) {
-                self.handle_first_words(shown, &datagram, out);
-            } else if let Some(batch) = self.batch(arrived, datagram)
-                && let Some((_, connection)) = &mut self.connection
-            {
-                connection.handle_datagrams(shown, &Batch { arrived: batch.arrived.min(shown), ..batch });
-                self.serve(shown, out);
-            }
-        }
-    }
-
-    /// Whether the datagram has to go by way of the endpoint. Every datagram would in a driver, but here an endpoint has one
-    /// connection, so once it is there the route of what is addressed to it is known.
-    fn is_first_words(&self, datagram: &[u8]) -> bool {
-        let Some((handle, connection)) = &self.connection else { return true };
-        let is_for_it = godwit_proto::packet::destination_id(datagram) == Some(handle.id());
-        !is_for_it || connection.is_drained()
-    }
-
-    fn handle_first_words(&mut self, shown: Instant, datagram: &Bytes, out: &mut Outbox) {
-        let mut reply = Vec::new();
-        let path = Path { remote: self.remote, local: None };
-        match self.endpoint.route(shown, datagram, self.remote) {
-            Route::Handshake => {
-                match self.endpoint.handle_handshake(shown, datagram, path, ROUTE_MTU_BYTES, 0, &mut reply) {
-                    Handshaken::Ignored | Handshaken::Reply => {}
-                    Handshaken::Existing(_) => self.hand_over(shown, datagram.clone(), out),
-                    Handshaken::Accepted(handle, connection) => {
-                        self.connection = Some((handle, *connection));
-                        self.serve(shown, out);
-                    }
-                }
-            }
-            Route::Closed(handle) => {
-                self.endpoint.closed_answer(handle, &mut reply);
-            }
-            Route::Connection(_) => self.hand_over(shown, datagram.clone(), out),
-            Route::Unclaimed => {}
-        }
-        if !reply.is_empty() {
-            out.packets.push(Load::Datagram(Bytes::from(reply)));
-        }
-    }
-
-    fn hand_over(&mut self, shown: Instant, datagram: Bytes, out: &mut Outbox) {
-        if let Some((_, connection)) = &mut self.connection {
-            self.window.on_arrival(&datagram);
-            connection.handle_datagrams(shown, &single(shown, datagram));
-            self.serve(shown, out);
-        }
-    }
-
-    /// The datagram together with those behind it that a network card would have merged with it.
-    fn batch(&mut self, arrived: Instant, datagram: Bytes) -> Option<Batch> {
-        self.window.on_arrival(&datagram);
-        let stride = datagram.len();
-        let room = (godwit_proto::TRANSMIT_BYTES_MAX / stride.max(1)).min(self.setup.noise.batch_segments_max);
-        let is_data = |datagram: &Bytes| datagram.first().is_some_and(|byte| byte & 0x80 == 0);
-        let fits =
-            |next: &(Instant, Bytes)| is_data(&next.1) && next.1.len() <= stride && !self.is_first_words(&next.1);
-        if room <= 1 || !is_data(&datagram) || self.inbox.front().is_none_or(|next| !fits(next)) {
-            return Some(single(arrived, datagram));
-        }
-        let mut contents = datagram.to_vec();
-        let mut last_arrived = arrived;
-        let mut is_whole = true;
-        for _ in 1..room {
-            let fits = |next: &(Instant, Bytes)| is_data(&next.1) && next.1.len() <= stride;
-            if !is_whole || self.inbox.front().is_none_or(|next| !fits(next)) {
-                break;
-            }
-            let (at, next) = self.inbox.pop_front().expect("it has just been seen");
-            is_whole = next.len() == stride;
-            last_arrived = at;
-            contents.extend_from_slice(&next);
-        }
-        let capacity_bytes = contents.len();
-        Some(Batch { contents: Bytes::from(contents), stride, capacity_bytes, arrived: last_arrived, is_stamped: true })
-    }
-
     /// Drains the connection and lets the application do what it can, until nothing changes any more.
     fn serve(&mut self, now: Instant, out: &mut Outbox) {
         loop {
@@ -425,58 +326,6 @@ impl Peer {
             self.endpoint.remove(now, handle, peer_id);
         }
     }
-
-    fn read(&mut self, now: Instant, out: &mut Outbox) -> bool {
-        if !std::mem::take(&mut self.wants_read) {
-            return false;
-        }
-        let Some((_, connection)) = &mut self.connection else { return false };
-        let mut has_read = false;
-        while let Poll::Ready(Ok(1..)) = connection.read(now, READ_BYTES_MAX, &mut self.chunks) {
-            has_read = true;
-            self.last_read_at = Some(now);
-            for chunk in self.chunks.drain(..) {
-                if self.setup.checks_content && !content::is_at(self.read, &chunk) {
-                    out.failure.get_or_insert(Failure::Content { flow: self.setup.flow, position: self.read });
-                }
-                self.read += chunk.len() as u64;
-            }
-        }
-        has_read
-    }
-
-    fn write(&mut self, now: Instant) -> bool {
-        if !std::mem::take(&mut self.wants_write) {
-            return false;
-        }
-        let Role::Sender(workload) = &self.setup.role else { return false };
-        let Some((_, connection)) = &mut self.connection else { return false };
-        let since_start = now.saturating_duration_since(self.started);
-        let supplied = workload.supplied(since_start);
-        let mut has_written = false;
-        while self.written < supplied
-            && let Poll::Ready(Ok(mut slab)) =
-                connection.checkout(usize::try_from(supplied - self.written).unwrap_or(usize::MAX / 2))
-        {
-            let wanted = (supplied - self.written).min(slab.room_bytes() as u64) as usize;
-            let taken = slab.fill(content::at(self.written, wanted));
-            connection.commit(now, slab);
-            self.written += taken as u64;
-            has_written = true;
-        }
-        self.supply_at = workload.next_supply(since_start).map(|after| self.setup.noise.shows_at(self.started + after));
-        if workload.closes_after(self.written) && !self.has_closed && !connection.is_connecting() {
-            self.has_closed = true;
-            connection.close(now);
-            return true;
-        }
-        has_written
-    }
-}
-
-fn single(arrived: Instant, datagram: Bytes) -> Batch {
-    let length = datagram.len();
-    Batch { contents: datagram, stride: length.max(1), capacity_bytes: length, arrived, is_stamped: true }
 }
 
 /// Cuts a transmission into datagrams that share one copy.

@@ -3,21 +3,20 @@
 //! A step is: whoever is first in the agenda acts, and what it sends goes through its links as their queues and delays allow.
 //! Checks are made after each step by the agents themselves, and at each sample by the world.
 
+mod birth;
+mod ending;
+
 use std::time::{Duration, Instant};
 
-use godwit_proto::ConnectionError;
 use godwit_relay::{Link, LinkConfig, LinkCounters};
 
 use crate::agenda::Agenda;
 use crate::agent::{Agent, Gauges, Outbox};
 use crate::clock;
-use crate::controller::ControllerChoice;
 use crate::failure::Failure;
-use crate::libudt::{LibudtReceiver, LibudtSender};
 use crate::parcel::{self, Direction, Load, Parcel};
-use crate::peer::{Peer, PeerSetup, Role};
-use crate::rival::TcpSender;
-use crate::scenario::{Change, Flow, FlowKind, LinkName, PACKET_BYTES, Scenario};
+use crate::peer::Peer;
+use crate::scenario::{Change, LinkName, PACKET_BYTES, Scenario};
 use crate::trace;
 
 /// Steps without the clock moving after which a run counts as hanging. The longest honest burst is a window of packets that
@@ -203,74 +202,6 @@ impl World {
             .map_or(Ok(()), |link| Err(Failure::LinkOverflow { link, packets: self.links[link].counters().overflowed }))
     }
 
-    /// Ends all faults: no loss, no disorder, no outage; rates, queues and delays stay.
-    pub fn stop_faults(&mut self) {
-        for link in &mut self.links {
-            let config = *link.config();
-            let clean = LinkConfig {
-                delay: config.delay,
-                rate_bits_per_s: config.rate_bits_per_s,
-                queue_bytes: config.queue_bytes,
-                discipline: config.discipline,
-                policer: config.policer,
-                ..LinkConfig::default()
-            };
-            link.reconfigure(self.now, clean).expect("fewer faults than before");
-        }
-        self.next_change = self.scenario.changes.len();
-        self.set_change_alarm();
-    }
-
-    /// Lets the writers of all flows of ours come to their end, and everything arrive; rivals fall silent.
-    ///
-    /// # Errors
-    /// A check that did not hold, or a flow that is not finished after `limit`.
-    pub fn finish(&mut self, limit: Duration) -> Result<(), Failure> {
-        for place in 0..self.agents.len() {
-            // A model at the sending end has no end of its own.
-            let is_from_model = !matches!(self.agents[place / 2 * 2], Some(Agent::Udt(_)));
-            match &mut self.agents[place] {
-                Some(agent) if is_from_model => agent.stop(),
-                Some(Agent::Udt(peer)) => peer.finish_writing(self.now, &mut self.outbox),
-                _ => {}
-            }
-            self.flush(place);
-        }
-        let end = self.now + limit;
-        while self.first_unfinished().is_some() && self.step(end) {}
-        if let Some(failure) = self.failure.clone() {
-            return Err(failure);
-        }
-        if let Some(flow) = self.first_unfinished() {
-            let (written, read) = self.progress(flow);
-            return Err(Failure::NotFinished { flow, after: limit, written, read });
-        }
-        let lengths = (0..self.scenario.flows.len()).map(|flow| (flow, self.progress(flow)));
-        let is_cut = |&(flow, (written, read)): &(usize, (u64, u64))| {
-            let (sender, receiver) = self.peers(flow);
-            written != read && sender.is_some() && receiver.is_some()
-        };
-        match lengths.into_iter().find(is_cut) {
-            Some((flow, (written, read))) if self.checks_content => Err(Failure::Length { flow, written, read }),
-            _ => Ok(()),
-        }
-    }
-
-    fn first_unfinished(&self) -> Option<usize> {
-        (0..self.scenario.flows.len()).find(|&flow| {
-            // A model of a sender never says good-bye.
-            let (sender, receiver) = self.peers(flow);
-            let receiver = receiver.filter(|_| sender.is_some());
-            [sender, receiver].into_iter().flatten().any(|peer| !peer.has_ended())
-        })
-    }
-
-    /// Bytes written and read.
-    fn progress(&self, flow: usize) -> (u64, u64) {
-        let (sender, receiver) = self.peers(flow);
-        (sender.map_or(0, |peer| peer.progress().0), receiver.map_or(0, |peer| peer.progress().1))
-    }
-
     fn start_of(&self, flow: usize) -> Instant {
         clock::origin() + self.scenario.flows[flow].start
     }
@@ -407,81 +338,6 @@ impl World {
         let next = self.agents[place].as_ref().and_then(Agent::next_wake);
         self.agenda.set(self.links.len() + place, next.map(|at| at.max(self.now)));
     }
-
-    /// Whether a receiver only waits for a good-bye that was lost: its sender has what it wanted, and is gone. UDT does not
-    /// acknowledge shutdowns, so that can happen to anybody.
-    fn is_lost_farewell(&self, failure: &Failure) -> bool {
-        let Failure::Ended { flow, end: "receiver", reason: ConnectionError::PeerTimeout } = *failure else {
-            return false;
-        };
-        let (written, read) = self.progress(flow);
-        self.peers(flow).0.is_none_or(Peer::has_ended) && written == read
-    }
-
-    fn born(&self, number: usize) -> [Agent; 2] {
-        let flow = &self.scenario.flows[number];
-        let now = self.now;
-        let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(number as u64 * 2);
-        match flow.kind {
-            FlowKind::Rival(kind) => {
-                [Agent::TcpSender(Box::new(TcpSender::new(now, kind, seed))), Agent::TcpReceiver(Box::default())]
-            }
-            FlowKind::Godwit(_) => {
-                let receiver = Peer::new(now, self.setup(number, flow, Role::Receiver, seed + 1));
-                [self.sender(number, flow, seed), Agent::Udt(Box::new(receiver))]
-            }
-            FlowKind::FromLibudt => {
-                let receiver = Peer::new(now, self.setup(number, flow, Role::Receiver, seed + 1));
-                [self.libudt_sender(flow, seed), Agent::Udt(Box::new(receiver))]
-            }
-            FlowKind::ToLibudt(_) => [self.sender(number, flow, seed), libudt_receiver(flow)],
-            FlowKind::Libudt => [self.libudt_sender(flow, seed), libudt_receiver(flow)],
-        }
-    }
-
-    fn libudt_sender(&self, flow: &Flow, seed: u64) -> Agent {
-        let initial_seq = flow.buffers.initial_seq.unwrap_or(seed as u32);
-        Agent::LibudtSender(Box::new(LibudtSender::new(self.now, flow.buffers.flow_window_packets, initial_seq, seed)))
-    }
-
-    fn sender(&self, number: usize, flow: &Flow, seed: u64) -> Agent {
-        let role = Role::Sender(flow.workload.clone());
-        Agent::Udt(Box::new(Peer::new(self.now, self.setup(number, flow, role, seed))))
-    }
-
-    fn setup(&self, number: usize, flow: &Flow, role: Role, seed: u64) -> PeerSetup {
-        let buffers = flow.buffers;
-        let builder = godwit_proto::Config::builder()
-            .mss_bytes(buffers.mss_bytes)
-            .flow_window_packets(buffers.flow_window_packets)
-            .send_buffer_bytes(buffers.send_bytes)
-            .receive_buffer_bytes(buffers.receive_bytes)
-            .initial_seq(buffers.initial_seq)
-            .connect_timeout(Duration::from_secs(60))
-            // A megabyte may be buffered for a path that carries a few packets per second.
-            .linger(Duration::from_secs(3600));
-        let controller = match flow.kind {
-            FlowKind::Godwit(controller) | FlowKind::ToLibudt(controller) => controller,
-            // A receiver's controller has nothing to control.
-            FlowKind::FromLibudt | FlowKind::Libudt | FlowKind::Rival(_) => ControllerChoice::default(),
-        };
-        let config = controller.apply(builder).expect("the scenario's buffers are within the limits");
-        let noise = if role == Role::Receiver { flow.receiver_noise } else { flow.sender_noise };
-        PeerSetup {
-            flow: number,
-            role,
-            config,
-            noise,
-            seed,
-            checks_content: self.checks_content,
-            send_buffer_bytes: buffers.send_bytes,
-            receive_buffer_bytes: buffers.receive_bytes,
-        }
-    }
-}
-
-fn libudt_receiver(flow: &Flow) -> Agent {
-    Agent::LibudtReceiver(Box::new(LibudtReceiver::new(flow.buffers.flow_window_packets)))
 }
 
 fn own_link(flow: usize, which: usize) -> usize {

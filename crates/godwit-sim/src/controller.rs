@@ -50,7 +50,13 @@ impl FromStr for ControllerChoice {
 fn kind_named(name: &str) -> Option<ControllerKind> {
     match name {
         "native" => Some(ControllerKind::Native),
-        _ => None,
+        "fair" => Some(ControllerKind::Fair),
+        "low" => Some(ControllerKind::Low),
+        "high" => Some(ControllerKind::High),
+        _ => {
+            let rate = name.strip_prefix("fixed:")?;
+            bits_per_s(rate).map(|bits_per_s| ControllerKind::Fixed { bits_per_s })
+        }
     }
 }
 
@@ -66,7 +72,8 @@ pub struct Contender(FlowKind);
 
 impl Contender {
     /// The names, for help and errors.
-    pub const NAMES: &str = "native, tcp-cubic, tcp-bbr; one of ours with ,max:MBITS after it is capped";
+    pub const NAMES: &str =
+        "native, fair, low, high, fixed:MBITS, tcp-cubic, tcp-bbr; one of ours with ,max:MBITS after it is capped";
     /// Who it is unless another is asked for.
     pub const DEFAULT_NAME: &str = "native";
 

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use godwit_udt::ControllerKind;
 
 use crate::exit_code;
+use crate::policy::{parse_policy, parse_rate};
 
 /// Moves files far: HTTP over UDT, which fills long and lossy paths, and the same over TCP.
 #[derive(Debug, Parser)]
@@ -17,6 +19,13 @@ pub(crate) struct Cli {
     /// Logs what happens on stderr; -vv and -vvv log more. GODWIT_LOG or RUST_LOG override it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// How this side sends over UDT: native (libudt's own), fair (fills lossy paths, small queue), low (what others
+    /// leave), high (the weight of four), fixed:RATE
+    #[arg(long, global = true, value_name = "POLICY", default_value = "native", value_parser = parse_policy, env = "GODWIT_POLICY")]
+    pub(crate) policy: ControllerKind,
+    /// Never sends faster over UDT, in bits per second, as in 500k or 20M
+    #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate, env = "GODWIT_MAX_RATE")]
+    pub(crate) max_rate: Option<u64>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

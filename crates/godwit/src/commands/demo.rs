@@ -12,7 +12,7 @@ use godwit_files::hash::{Sha256, Sha256Digest};
 use godwit_files::{FileService, FilesConfig, OpenRootError};
 use godwit_http::{BindError, Client, ClientConfig, ConnectionHandle, ListenUrl, Server, ServerConfig, Transport};
 use godwit_relay::{LinkConfig, Relay, StartError};
-use godwit_udt::Stats;
+use godwit_udt::{Config, Stats};
 use indicatif::HumanBytes;
 use thiserror::Error;
 
@@ -73,15 +73,15 @@ impl DemoError {
 }
 
 /// Shows everything on stdout but the progress, which is on stderr; with `quiet` the table alone.
-pub(crate) async fn run(quiet: bool) -> Result<(), CommandError> {
-    let limited = tokio::time::timeout(TIME_MAX, demonstrate(quiet)).await;
+pub(crate) async fn run(quiet: bool, udt: Config) -> Result<(), CommandError> {
+    let limited = tokio::time::timeout(TIME_MAX, demonstrate(quiet, udt)).await;
     limited.unwrap_or(Err(DemoError::TooLong(TIME_MAX))).map_err(CommandError::Demo)
 }
 
-async fn demonstrate(quiet: bool) -> Result<(), DemoError> {
+async fn demonstrate(quiet: bool, udt: Config) -> Result<(), DemoError> {
     let tell = |line: fmt::Arguments<'_>| if quiet { Ok(()) } else { print(line) };
     let sample = Sample::make().map_err(DemoError::Sample)?;
-    let served = Served::start(sample.served.path())?;
+    let served = Served::start(sample.served.path(), udt)?;
     let (big, small) = (HumanBytes(BIG_BYTES as u64), SMALL_FILES.len());
     tell(format_args!("serving {big} of noise and {small} small files over UDT at {}", served.url))?;
     let link = LinkConfig { delay: DELAY, rate_bits_per_s: Some(RATE_BITS_PER_S), loss: LOSS, ..LinkConfig::default() };
@@ -175,10 +175,10 @@ struct Served {
 }
 
 impl Served {
-    fn start(root: &Path) -> Result<Self, DemoError> {
+    fn start(root: &Path, udt: Config) -> Result<Self, DemoError> {
         let service = FileService::new(root, FilesConfig::default())?;
         let anywhere = ListenUrl { transport: Transport::Udt, address: (Ipv4Addr::LOCALHOST, 0).into() };
-        let server = Server::bind(&[anywhere], ServerConfig::default())?;
+        let server = Server::bind(&[anywhere], ServerConfig { udt, ..ServerConfig::default() })?;
         let url = server.local_urls()[0];
         let last = Arc::<Mutex<Option<ConnectionHandle>>>::default();
         let seen = Arc::clone(&last);

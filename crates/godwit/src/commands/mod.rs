@@ -12,7 +12,9 @@ use std::time::Duration;
 use godwit_http::{Client, ClientConfig};
 
 use crate::cli::{Cli, Command};
+use crate::config::ServeConfig;
 use crate::error::CommandError;
+use crate::policy::udt_config;
 use crate::signals::Signals;
 
 /// For telling peers that we leave: a UDT peer would wait for us otherwise.
@@ -21,13 +23,18 @@ const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 /// Runs the command until it is done or a signal ends it.
 pub(crate) async fn run(cli: Cli, mut signals: Signals) -> Result<(), CommandError> {
     let quiet = cli.quiet;
-    let client = Client::new(ClientConfig::default());
+    let udt = udt_config(cli.policy, cli.max_rate);
+    let client = Client::new(ClientConfig { udt: udt.clone(), ..ClientConfig::default() });
     let done = match cli.command {
-        Command::Serve(args) => serve::run(args.try_into()?, quiet, signals).await,
+        Command::Serve(args) => {
+            let mut config = ServeConfig::try_from(args)?;
+            config.server.udt = udt;
+            serve::run(config, quiet, signals).await
+        }
         Command::Get(args) => stoppable(get::run(&client, args.try_into()?, quiet), &mut signals).await,
         Command::Put(args) => stoppable(put::run(&client, args.try_into()?, quiet), &mut signals).await,
         Command::Ls(args) => stoppable(ls::run(&client, &args), &mut signals).await,
-        Command::Demo => stoppable(demo::run(quiet), &mut signals).await,
+        Command::Demo => stoppable(demo::run(quiet, udt), &mut signals).await,
         Command::Cat(args) => cat::run(args.try_into()?, quiet, &mut signals).await,
     };
     let _ = tokio::time::timeout(FAREWELL_TIME_MAX, client.close()).await;

@@ -71,7 +71,7 @@ against_each_library! {
 
     fn reordering(library: Library) -> TestResult {
         let content = Content::new(6, 8 * MIB);
-        let reorder = Reorder { probability: 0.02, extra_delay: Duration::from_millis(2) };
+        let reorder = Reorder { probability: 0.02, extra_delay: Duration::from_millis(2), ..Reorder::default() };
         let path = LinkConfig { reorder, ..clear() };
         for outcome in Transfer::run_together([
             Transfer::to_cpp(library, content).over(path).seed(16),
@@ -87,7 +87,7 @@ against_each_library! {
     fn duplication(library: Library) -> TestResult {
         let content = Content::new(7, 8 * MIB);
         // Reordered besides: otherwise each copy follows its original at once.
-        let reorder = Reorder { probability: 0.01, extra_delay: Duration::from_millis(2) };
+        let reorder = Reorder { probability: 0.01, extra_delay: Duration::from_millis(2), ..Reorder::default() };
         let path = LinkConfig { duplicate: 0.05, reorder, ..clear() };
         let outcomes = Transfer::run_together([
             Transfer::from_cpp(library, content).over(path).seed(19),

@@ -11,15 +11,10 @@ use crate::report::{Report, Run};
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 /// One way of 20 ms RTT, with 1 % loss in both directions.
-const LOSSY: LinkConfig = LinkConfig {
-    delay: Duration::from_millis(10),
-    jitter: Duration::ZERO,
-    rate_bits_per_s: None,
-    queue_bytes: 1 << 20,
-    loss: 0.01,
-    reorder: godwit_relay::Reorder { probability: 0.0, extra_delay: Duration::ZERO },
-    duplicate: 0.0,
-};
+fn lossy() -> LinkConfig {
+    LinkConfig { delay: Duration::from_millis(10), loss: 0.01, ..LinkConfig::default() }
+}
+
 /// What libudt uses, and what is left of an Ethernet frame; the loopback would take more.
 const MSS_BYTES: u32 = 1500;
 
@@ -147,7 +142,8 @@ impl Variant {
             receiver = receiver.extra_option("--pinned-capacity", capacity);
         }
         let mut receiver = receiver.spawn()?;
-        let relay = Relay::builder(receiver.address()?).both_ways(LOSSY).seed(seed).filter(reports.filter()).start()?;
+        let relay =
+            Relay::builder(receiver.address()?).both_ways(lossy()).seed(seed).filter(reports.filter()).start()?;
         // What is not acknowledged in time is given up: only what arrived is measured.
         let sender = self.sender.send(Content::new(1, u64::MAX))?.stop_after(time).linger(Duration::ZERO);
         let sent = sender.connect(relay.addr()).spawn()?.finish()?;

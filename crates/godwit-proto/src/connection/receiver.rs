@@ -25,7 +25,7 @@ use crate::seq::{AckNumber, MsgNumber, Seq};
 
 /// UDT's SYN: a full ACK follows the one before after this time if there is news, and its long form no sooner.
 const ACK_INTERVAL: Duration = Duration::from_millis(10);
-/// Between our own ends an eighth of the RTT is enough, if that is shorter; not below this.
+/// Between our own ends an eighth of the RTT is enough, if that is shorter; not below this. Deviation 53.
 const ACK_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// Packets after which a light ACK is sent, as in libudt; they keep a window open that is small against 10 ms.
 const LIGHT_ACK_PACKETS: u32 = 64;

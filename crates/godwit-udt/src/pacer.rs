@@ -83,6 +83,8 @@ mod timerfd {
                 let mut expirations = [0; 8];
                 match ready.try_io(|fd| Ok(rustix::io::read(fd, &mut expirations)?)) {
                     Ok(read) => {
+                        // Nothing is left to read before the alarm is set again; without this the next wait would try.
+                        ready.clear_ready();
                         self.armed = None;
                         return read.map(drop);
                     }

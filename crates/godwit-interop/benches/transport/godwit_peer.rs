@@ -44,6 +44,9 @@ struct Arguments {
     /// Always so.
     #[arg(long)]
     unchecked: bool,
+    /// Always so.
+    #[arg(long)]
+    perfmon: bool,
     #[arg(long)]
     mss: u32,
     #[arg(long)]

@@ -4,7 +4,7 @@
 //! taken in user space only say when the process was awake. So both are estimated over *batches*, from kernel time
 //! stamps:
 //!
-//! * arrival speed: packets over time within the last 10 to 100 ms; (deviation 41)
+//! * arrival speed: the greatest number of packets over 10 ms within the last second; (deviation 41)
 //! * link capacity: packet pairs where the two packets have times of their own, otherwise the dispersion of trains of
 //!   batches (deviation 42).
 //!
@@ -13,9 +13,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::peak::PeakSpeed;
 use self::speed::SpeedWindow;
 use crate::seq::Seq;
 
+mod peak;
 mod speed;
 
 /// Neither estimate is reported above this: libudt's smoothing overflows beyond 2.6 · 10^8 (pitfall 21).
@@ -57,6 +59,7 @@ pub(crate) struct Batch {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ArrivalEstimator {
     speed: SpeedWindow,
+    peak: PeakSpeed,
     pairs: IntervalSamples,
     trains: IntervalSamples,
     train: Option<Train>,
@@ -79,6 +82,7 @@ impl ArrivalEstimator {
         }
         self.sample_train(&batch);
         self.speed.add(&batch);
+        self.peak.add(&batch);
         self.last = Some(batch);
     }
 
@@ -88,14 +92,14 @@ impl ArrivalEstimator {
         self.pinned_capacity = packets_per_s.map(|pinned| pinned.clamp(1, MAX_REPORT_PACKETS_PER_S));
     }
 
-    /// Packets per second over the last 10 to 100 ms in which any came, 1 ..= 10^8.
+    /// Packets per second, the most over 10 ms within the last second in which any came, 1 ..= 10^8.
     ///
     /// Never 0, which a libudt sender ignores: it would leave its slow start with 16 packets per second.
     pub(crate) fn arrival_speed_packets_per_s(&self) -> u32 {
-        report(self.speed.packets_per_s())
+        report(self.speed.packets_per_s().max(self.peak.packets_per_s()))
     }
 
-    /// Payload bytes per second over the same time.
+    /// Payload bytes per second over the last 10 to 100 ms.
     pub(crate) fn arrival_speed_bytes_per_s(&self) -> u64 {
         self.speed.bytes_per_s() as u64
     }

@@ -148,12 +148,6 @@ impl Variant {
         let sender = self.sender.send(Content::new(1, u64::MAX))?.stop_after(time).linger(Duration::ZERO);
         let sent = sender.connect(relay.addr()).spawn()?.finish()?;
         let received = receiver.finish()?;
-        if std::env::var_os("COUNTERS").is_some() {
-            for report in [&sent, &received] {
-                println!("{:?}", report.events.iter().find(|event| event.name() == "stats").map(ToString::to_string));
-            }
-            println!("{:?} {:?}", relay.stats(), reports);
-        }
         relay.stats().check()?;
         Ok(Run::of(&sent, &received, reports.capacity_packets_per_s())?)
     }

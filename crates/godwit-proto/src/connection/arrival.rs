@@ -294,6 +294,20 @@ mod tests {
         assert!(stream.capacity() >= 1600);
     }
 
+    /// Deviation 41: a C++ sender's window would shrink with each pause, and make the next one.
+    #[test]
+    fn a_pause_does_not_lower_the_speed_at_once() {
+        let mut stream = Stream::new();
+        let mut run = |packets: u32, interval_us| {
+            (0..packets).for_each(|_| stream.arrive(us(interval_us), 1));
+            stream.speed()
+        };
+        assert_near(run(500, 100), 10_000);
+        assert_near(run(1, 50_000), 10_000);
+        assert_near(run(400, 1000), 10_000);
+        assert_near(run(2000, 1000), 1_000);
+    }
+
     #[test]
     fn the_last_speed_outlives_a_silence() {
         let mut stream = Stream::new();

@@ -27,6 +27,9 @@ use crate::seq::{AckNumber, MsgNumber, Seq};
 const ACK_INTERVAL: Duration = Duration::from_millis(10);
 /// Between our own ends an eighth of the RTT is enough, if that is shorter; not below this. Deviation 53.
 const ACK_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// How much longer a full ACK waits: a libudt sender ignores, for its rate, one that comes within 10 ms after the last that it
+/// did not ignore, so one that the network or a timer brings a little early costs it 10 ms of growth.
+const ACK_MARGIN: Duration = Duration::from_micros(500);
 /// Packets after which a light ACK is sent, as in libudt; they keep a window open that is small against 10 ms.
 const LIGHT_ACK_PACKETS: u32 = 64;
 /// After so many packets since the last full ACK the window cannot be that small, and light ACKs become rarer: they cost the
@@ -373,7 +376,8 @@ impl Receiver {
         // A sender that waits for window waits for this (deviation 34).
         let half_window = self.advertised_packets / 2;
         let is_window_used_up = self.highest + 1 >= self.advertised_end;
-        let due = self.last_ack.map_or(now, |last| last + self.ack_interval(rtt));
+        // After the last that counted, and not after one that came at once in between.
+        let due = self.last_rates.map_or(now, |last| last + self.ack_interval(rtt));
         let at_once = has_irregular || is_window_used_up || self.packets_since_ack >= half_window.max(1);
         let due = if at_once { now } else { due };
         self.ack_at = Some(self.ack_at.map_or(due, |at| at.min(due)));
@@ -474,7 +478,7 @@ impl Receiver {
     fn ack_interval(&self, rtt: &RttEstimator) -> Duration {
         match self.is_peer_godwit {
             true => (rtt.srtt() / 8).clamp(ACK_INTERVAL_MIN, ACK_INTERVAL),
-            false => ACK_INTERVAL,
+            false => ACK_INTERVAL + ACK_MARGIN,
         }
     }
 

@@ -1,0 +1,10 @@
+//! Real kernels over an emulated path.
+//!
+//! A [`Network`](network::Network) is two sides, each of one or more hosts (network namespaces of Linux), joined by a link emulator in
+//! user space over TUN devices. The link is godwit-relay's [`Link`](godwit_relay::Link), the model that the simulator uses, too. A
+//! [`Scenario`](scenario::Scenario) names such a path and what is transferred over it.
+//!
+//! It needs Linux, root, `/dev/net/tun` and the program `ip`; [`Network::start`](network::Network::start) says which is missing.
+
+pub mod network;
+pub mod scenario;

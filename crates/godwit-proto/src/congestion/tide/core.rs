@@ -15,6 +15,7 @@ use super::loss_floor::{LossFloor, Tally};
 use super::policy::{Policy, PolicyKind};
 use super::pulse::Pulse;
 use super::queue_cap::QueueCap;
+use super::safety_net::{SafetyNet, Verdict};
 
 /// The first flight: two trains of 16, which measure the path's dispersion.
 const FIRST_FLIGHT_PACKETS: f64 = 32.0;
@@ -138,6 +139,7 @@ pub(super) struct Core {
     growth: Growth,
     pulse: Pulse,
     queue_cap: QueueCap,
+    safety_net: SafetyNet,
     competition: Option<Competition>,
     contest: Contest,
     gain: f64,
@@ -170,6 +172,7 @@ impl Core {
             growth: Growth::default(),
             pulse: Pulse::default(),
             queue_cap: QueueCap::default(),
+            safety_net: SafetyNet::default(),
             competition: None,
             contest: Contest::default(),
             gain: 1.0,
@@ -239,6 +242,8 @@ impl Core {
     pub(super) fn on_cohort(&mut self, now: f64, id: u32, tally: Tally) {
         self.now = now;
         let Some(cohort) = self.cohorts.iter().find(|cohort| cohort.id == id).copied() else { return };
+        let wanted = self.wanted_pace();
+        self.safety_net.on_cohort(&Verdict { now, id, current: self.cohort, tally, pace: cohort.pace, wanted });
         let queue = cohort.queue.max(self.delay.queue());
         self.observe_loss(&cohort, queue, tally);
         if cohort.purpose == Purpose::Down && self.is_tested_by(id) {
@@ -282,7 +287,7 @@ impl Core {
     /// The pace, packets per second.
     pub(super) fn pace(&self) -> f64 {
         let slowest = RATE_MIN_PER_RTT / self.delay.smoothed().max(0.01);
-        self.policy.bound(self.free_pace(), self.floor.value()).max(slowest)
+        self.wanted_pace().min(self.safety_net.limit()).max(slowest)
     }
 
     /// The most packets in flight.
@@ -315,6 +320,11 @@ impl Core {
     /// The bandwidth estimate, packets per second.
     pub(super) fn bandwidth(&self) -> f64 {
         self.bandwidth.estimate()
+    }
+
+    /// The pace within the policy's bounds, before the safety net.
+    fn wanted_pace(&self) -> f64 {
+        self.policy.bound(self.free_pace(), self.safety_net.allows_minimum(self.floor.value()))
     }
 
     /// The pace before the policy's bounds.

@@ -13,6 +13,7 @@ mod loss_floor;
 mod policy;
 mod pulse;
 mod queue_cap;
+mod safety_net;
 
 use std::time::{Duration, Instant};
 

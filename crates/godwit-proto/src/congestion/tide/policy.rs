@@ -39,9 +39,10 @@ impl Policy {
         }
     }
 
-    /// The pace within the bounds.
-    pub(super) fn bound(self, pace: f64, _loss_floor: f64) -> f64 {
-        let pace = self.floor.map_or(pace, |floor| pace.max(floor));
+    /// The pace within the bounds. The lower one counts only while loss allows it, and never for a scavenger.
+    pub(super) fn bound(self, pace: f64, is_floor_allowed: bool) -> f64 {
+        let floor = self.floor.filter(|_| is_floor_allowed && self.kind != PolicyKind::Low);
+        let pace = floor.map_or(pace, |floor| pace.max(floor));
         self.ceiling.map_or(pace, |ceiling| pace.min(ceiling))
     }
 }

@@ -1,6 +1,6 @@
 //! What can be set on a connection and on an endpoint: each value with its unit, range and default, checked when built.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::congestion::ControllerKind;
 use crate::error::ConfigError;
@@ -269,11 +269,37 @@ pub struct EndpointConfig {
     pub connections_max: usize,
     /// What the receive buffers of all connections together may hold, in bytes. Default 1 GiB.
     pub receive_budget_bytes: usize,
+    /// What the clock on the wall says. Flows that share a bottleneck make room at the same moments by it; without one
+    /// each does so by the age of its connection. Default: none here, the system's where there is a driver.
+    pub wall_clock: Option<WallClock>,
+}
+
+/// The wall clock as seen once: what it said at an `Instant`. Being off by 100 ms does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallClock {
+    /// When it was read.
+    pub at: Instant,
+    /// What it said: the time since the beginning of 1970.
+    pub unix_time: Duration,
+}
+
+impl WallClock {
+    /// What it says at `now`.
+    pub fn unix_time_at(&self, now: Instant) -> Duration {
+        let since = now.saturating_duration_since(self.at);
+        (self.unix_time + since).saturating_sub(self.at.saturating_duration_since(now))
+    }
 }
 
 impl Default for EndpointConfig {
     fn default() -> Self {
-        Self { driver_index: 0, cookie_key: None, connections_max: 20_000, receive_budget_bytes: 1 << 30 }
+        Self {
+            driver_index: 0,
+            cookie_key: None,
+            connections_max: 20_000,
+            receive_budget_bytes: 1 << 30,
+            wall_clock: None,
+        }
     }
 }
 

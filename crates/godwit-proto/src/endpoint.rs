@@ -386,7 +386,8 @@ impl Endpoint {
             }
         };
         let isn = config.initial_seq.unwrap_or_else(|| Seq::new(self.rng.random()));
-        Birth { now, path, config, local_id, isn, seed: self.rng.random() }
+        let unix_time = self.config.wall_clock.map(|clock| clock.unix_time_at(now)).unwrap_or_default();
+        Birth { now, unix_time, path, config, local_id, isn, seed: self.rng.random() }
     }
 }
 

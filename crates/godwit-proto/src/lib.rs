@@ -52,7 +52,7 @@ mod virtual_time;
 
 pub use config::{
     Config, ConfigBuilder, DEFAULT_MSS_BYTES, EndpointConfig, ListenLimits, MAX_MSS_BYTES, MIN_MSS_BYTES,
-    MIN_WINDOW_PACKETS, SocketType,
+    MIN_WINDOW_PACKETS, SocketType, WallClock,
 };
 pub use congestion::ControllerKind;
 pub use connection::{Connection, MessageOptions, ReceiverStats, SenderStats, Side, SlabRun, Stats, WriteSlab};

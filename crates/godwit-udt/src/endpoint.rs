@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use godwit_proto as proto;
-use godwit_proto::{Config, EndpointConfig, EndpointStats, ListenLimits, Path};
+use godwit_proto::{Config, EndpointConfig, EndpointStats, ListenLimits, Path, WallClock};
 use tracing::Instrument as _;
 
 use crate::connection::Connection;
@@ -86,7 +86,8 @@ impl Endpoint {
     ) -> Result<Self, BindError> {
         let socket = Socket::new(socket, &buffers).map_err(BindError::Socket)?;
         let budget = ReceiveBudget::new(config.receive_budget_bytes);
-        let protocol = proto::Endpoint::new(config, rand::random());
+        let wall_clock = config.wall_clock.or_else(wall_clock);
+        let protocol = proto::Endpoint::new(EndpointConfig { wall_clock, ..config }, rand::random());
         let shared = Arc::new(Shared::new(protocol, budget, socket.local_addr(), socket.counters()));
         let span = tracing::info_span!("endpoint", local = %shared.local);
         tokio::spawn(Driver::new(Arc::clone(&shared), socket).run().instrument(span));
@@ -221,4 +222,10 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.shared.enter(Stage::Aborting);
     }
+}
+
+/// The system's; none if it says a time before 1970.
+fn wall_clock() -> Option<WallClock> {
+    let unix_time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(WallClock { at: Instant::now(), unix_time })
 }

@@ -195,6 +195,8 @@ pub enum ControllerKind {
 pub struct Setup {
     /// When the connection begins.
     pub now: Instant,
+    /// What the wall clock says then: the time since the beginning of 1970, or zero where there is no such clock.
+    pub unix_time: Duration,
     /// The size of a full packet with all headers (UDT: the MSS), in bytes, at least 1.
     pub packet_bytes: u32,
     /// The most packets in flight that the peer will ever take (UDT: the window of its handshake).

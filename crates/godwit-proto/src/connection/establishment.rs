@@ -47,6 +47,7 @@ impl Connection {
             config.controller,
             &Setup {
                 now,
+                unix_time: self.created_unix_time + now.saturating_duration_since(self.created),
                 packet_bytes: agreement.mss_bytes,
                 max_window_packets: agreement.peer_window_packets,
                 seed: self.seed,

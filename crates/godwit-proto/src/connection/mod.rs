@@ -71,6 +71,8 @@ pub enum Side {
 #[derive(Debug)]
 pub(crate) struct Birth {
     pub(crate) now: Instant,
+    /// What the wall clock says at `now`; zero if there is none.
+    pub(crate) unix_time: Duration,
     pub(crate) path: Path,
     pub(crate) config: Config,
     pub(crate) local_id: u32,
@@ -88,6 +90,7 @@ pub struct Connection {
     peer_id: u32,
     seed: u64,
     created: Instant,
+    created_unix_time: Duration,
     /// When anything was heard from the peer, and when anything was sent to it.
     last_heard: Instant,
     last_sent: Instant,
@@ -171,6 +174,7 @@ impl Connection {
             peer_id: 0,
             seed: birth.seed,
             created: birth.now,
+            created_unix_time: birth.unix_time,
             last_heard: birth.now,
             last_sent: birth.now,
             announced_window_packets,

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use godwit_proto::{
     Config, Connection, ConnectionError, ConnectionHandle, Contents, Endpoint, EndpointConfig, Event, ListenLimits,
-    Path, SEGMENTS_MAX,
+    Path, SEGMENTS_MAX, WallClock,
 };
 use rand::{SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
 use crate::agent::{Gauges, Outbox};
+use crate::clock;
 use crate::failure::Failure;
 use crate::host::HostNoise;
 use crate::parcel::Load;
@@ -88,7 +89,8 @@ impl Peer {
     pub fn new(now: Instant, setup: PeerSetup) -> Self {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&setup.seed.to_le_bytes());
-        let mut endpoint = Endpoint::new(EndpointConfig::default(), seed);
+        let wall_clock = Some(wall_clock(setup.seed));
+        let mut endpoint = Endpoint::new(EndpointConfig { wall_clock, ..EndpointConfig::default() }, seed);
         let host = if setup.role == Role::Receiver { 1 } else { 2 };
         if setup.role == Role::Receiver {
             endpoint.listen(setup.config.clone(), ListenLimits::default()).expect("the first listener");
@@ -338,4 +340,10 @@ fn split(bytes: &[u8], segment_bytes: Option<usize>, out: &mut Outbox) {
         }
         _ => out.packets.push(Load::Datagram(all)),
     }
+}
+
+/// A host's clock, wrong by at most 100 ms.
+fn wall_clock(seed: u64) -> WallClock {
+    let error = Duration::from_millis(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 101);
+    WallClock { at: clock::origin(), unix_time: Duration::from_secs(1_000_000_000) + error }
 }

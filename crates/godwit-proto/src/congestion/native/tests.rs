@@ -8,7 +8,13 @@ use crate::virtual_time;
 const SETUP_WINDOW: u32 = 25_600;
 
 fn native(now: Instant) -> Native {
-    Native::new(&Setup { now, packet_bytes: 1500, max_window_packets: SETUP_WINDOW, seed: 1 })
+    Native::new(&Setup {
+        now,
+        unix_time: Duration::ZERO,
+        packet_bytes: 1500,
+        max_window_packets: SETUP_WINDOW,
+        seed: 1,
+    })
 }
 
 fn feedback(now: Instant, acked_to: u64) -> Feedback {

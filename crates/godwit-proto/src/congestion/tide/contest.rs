@@ -27,28 +27,30 @@ pub(super) struct Contest {
     /// Rounds with a queue shortly after leaving.
     returned_rounds: u32,
     reference: f64,
+    /// What has to be added to `now` for the time on the wall.
+    wall_clock: f64,
     slot: f64,
     slot_at: f64,
     left_at: f64,
     saved_window: f64,
 }
 
-impl Default for Contest {
-    fn default() -> Self {
+impl Contest {
+    /// `wall_clock` is what it says at time 0.
+    pub(super) fn new(wall_clock: f64) -> Self {
         Self {
             buckets: VecDeque::new(),
             hot_rounds: 0,
             returned_rounds: 0,
             reference: 0.0,
+            wall_clock,
             slot: 5.0,
             slot_at: 0.0,
             left_at: -100.0,
             saved_window: 0.0,
         }
     }
-}
 
-impl Contest {
     /// A round in delay mode; returns the best bandwidth of the last ten seconds.
     pub(super) fn observe(&mut self, now: f64, bandwidth: f64, queue: f64, target: f64, delay: &Delay) -> f64 {
         let hot = if self.is_recent(now) {
@@ -138,8 +140,8 @@ impl Contest {
 
     /// Whether a drain test is due: on slots of the clock, so that all our flows drain together.
     pub(super) fn is_slot_due(&self, now: f64, min_rtt: f64) -> bool {
-        (now / self.slot).floor() != (self.slot_at / self.slot).floor()
-            && now - self.slot_at > 1.5_f64.max(10.0 * min_rtt)
+        let slot_at = |time: f64| ((self.wall_clock + time) / self.slot).floor();
+        slot_at(now) != slot_at(self.slot_at) && now - self.slot_at > 1.5_f64.max(10.0 * min_rtt)
     }
 
     pub(super) fn start_slot(&mut self, now: f64) {

@@ -159,7 +159,8 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(policy: Policy, initial_rtt: f64, seed: u64) -> Self {
+    /// `wall_clock` is what it says at the beginning, in seconds since 1970.
+    pub(super) fn new(policy: Policy, initial_rtt: f64, wall_clock: f64, seed: u64) -> Self {
         Self {
             policy,
             state: State::Startup,
@@ -174,7 +175,7 @@ impl Core {
             queue_cap: QueueCap::default(),
             safety_net: SafetyNet::default(),
             competition: None,
-            contest: Contest::default(),
+            contest: Contest::new(wall_clock),
             gain: 1.0,
             hold: Hold { until: 0.0, rate: f64::MAX },
             test: DownTest::None,

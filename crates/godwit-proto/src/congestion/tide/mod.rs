@@ -46,7 +46,7 @@ impl Tide {
     pub fn new(setup: &Setup, kind: PolicyKind) -> Self {
         let policy = Policy { kind, ceiling: None, floor: None };
         Self {
-            core: Core::new(policy, INITIAL_RTT, setup.seed),
+            core: Core::new(policy, INITIAL_RTT, setup.unix_time.as_secs_f64(), setup.seed),
             start: setup.now,
             max_window_packets: setup.max_window_packets,
             least_rtt: f64::MAX,

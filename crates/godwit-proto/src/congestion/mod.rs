@@ -70,8 +70,9 @@ pub struct ReceiverReport {
     pub arrival_speed_packets_per_s: Option<u32>,
     /// Packets per second that the path could carry; `None` if not reported.
     pub link_capacity_packets_per_s: Option<u32>,
-    /// Different packets that have arrived since the beginning; `None` if not reported.
-    pub received_total: Option<u64>,
+    /// Packets per second at which those of the last fraction of a round-trip arrived; `None` if that can't be told from its
+    /// reports.
+    pub recent_rate_packets_per_s: Option<f64>,
 }
 
 /// An acknowledgement came.

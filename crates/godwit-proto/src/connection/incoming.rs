@@ -66,6 +66,7 @@ impl Connection {
             received: tail.map(|tail| Received {
                 known_to: tail.known_to,
                 packets: tail.received_packets,
+                age: Duration::from_micros(tail.age_us.into()),
                 rtt: tail.rtt(now, self.created),
             }),
         };

@@ -21,6 +21,7 @@ mod pacer;
 mod packet_pairs;
 mod receive_buffer;
 mod receiver;
+mod recent_rate;
 mod rtt;
 mod send_buffer;
 mod sender;

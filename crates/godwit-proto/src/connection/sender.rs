@@ -17,6 +17,7 @@ use super::flights::Flights;
 use super::loss_list::LossList;
 use super::pacer::Pacer;
 use super::packet_pairs::PacketPairs;
+use super::recent_rate::{Arrival, RecentRate};
 use super::rtt::RttEstimator;
 use super::send_buffer::{Numbering, SendBuffer, SlabRun};
 use super::stats::SenderStats;
@@ -42,7 +43,9 @@ pub(super) struct Received {
     pub(super) known_to: Seq,
     /// Different packets that have arrived, modulo 2^32.
     pub(super) packets: u32,
-    /// From the sending of its newest packet to this news, without the time that the peer held it.
+    /// How long the peer held this news after its newest packet had arrived.
+    pub(super) age: Duration,
+    /// From the sending of that packet to this news, without the time that the peer held it.
     pub(super) rtt: Option<Duration>,
 }
 
@@ -92,6 +95,7 @@ pub(super) struct Sender {
     numbering: Numbering,
     /// Packets from `una` to `next`.
     flights: Flights,
+    recent_rate: RecentRate,
     /// Index of the first packet that no ACK has covered, and of the first that no full ACK has.
     una: u64,
     fully_acked: u64,
@@ -134,6 +138,7 @@ impl Sender {
             controller: setup.controller,
             numbering: setup.numbering,
             flights: Flights::new(now),
+            recent_rate: RecentRate::default(),
             una: 0,
             fully_acked: 0,
             next: 0,
@@ -400,6 +405,7 @@ impl Sender {
     fn feed_back(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator) {
         let (news, sample) = self.flights.take_news();
         let exact = report.received.and_then(|received| received.rtt).map(|rtt| RttSample { rtt, exact: true });
+        let recent_rate = report.received.and_then(|received| self.recent_rate(now, received, rtt.srtt()));
         let feedback = Feedback {
             now,
             acked_to: self.una,
@@ -414,7 +420,7 @@ impl Sender {
             receiver: ReceiverReport {
                 arrival_speed_packets_per_s: report.rates.map(|rates| rates.arrival_speed_packets_per_s),
                 link_capacity_packets_per_s: report.rates.map(|rates| rates.link_capacity_packets_per_s),
-                received_total: None,
+                recent_rate_packets_per_s: recent_rate,
             },
             in_flight_packets: self.pipe_packets(),
             next_tag: self.next,
@@ -423,6 +429,12 @@ impl Sender {
         };
         self.controller.on_feedback(&feedback);
         self.report_cohorts(now);
+    }
+
+    fn recent_rate(&mut self, now: Instant, received: Received, srtt: Duration) -> Option<f64> {
+        let arrived = now.checked_sub(received.age)?;
+        let sent = arrived.checked_sub(received.rtt?)?;
+        self.recent_rate.on_arrival(Arrival { sent, arrived, packets: received.packets }, srtt)
     }
 
     fn report_cohorts(&mut self, now: Instant) {

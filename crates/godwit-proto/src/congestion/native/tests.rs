@@ -44,7 +44,7 @@ fn report(arrival_speed: u32, link_capacity: u32) -> ReceiverReport {
     ReceiverReport {
         arrival_speed_packets_per_s: Some(arrival_speed),
         link_capacity_packets_per_s: Some(link_capacity),
-        received_total: None,
+        recent_rate_packets_per_s: None,
     }
 }
 

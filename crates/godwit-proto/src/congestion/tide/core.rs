@@ -19,7 +19,17 @@ use super::safety_net::{SafetyNet, Verdict};
 
 /// The first flight: two trains of 16, which measure the path's dispersion.
 const FIRST_FLIGHT_PACKETS: f64 = 32.0;
+/// How much faster than the path is known to be, where a sample lags by a round-trip...
 const STARTUP_GAIN: f64 = 2.77;
+/// ... and where it doesn't: no more than doubling, so that one BDP of buffer takes what is too much.
+const STARTUP_GAIN_RECENT: f64 = 2.0;
+/// With a hint the pace grows by this much, up to a little more than the hint...
+const STARTUP_GAIN_HINTED: f64 = 8.0;
+const HINT_GAIN: f64 = 1.05;
+/// ... and when this much of it arrives the start-up is over: probe pulses find what the hint missed.
+const HINT_REACHED: f64 = 0.85;
+/// A hint is taken from the first flight only: later packets show their own spacing.
+const HINT_PACKETS: std::ops::RangeInclusive<u64> = 17..=64;
 /// A round in which the bandwidth grew by less does not count as growth.
 const STARTUP_GROWTH: f64 = 1.25;
 const STARTUP_ROUNDS_WITHOUT_GROWTH: u32 = 3;
@@ -46,8 +56,10 @@ pub(super) struct Ack {
     pub(super) rate: Option<f64>,
     pub(super) is_round_start: bool,
     pub(super) pipe: f64,
-    /// Arrival speed that the receiver reports, packets per second.
-    pub(super) arrival_speed: Option<f64>,
+    /// What the path can carry, as the receiver saw it in the first flight, packets per second.
+    pub(super) hint: Option<f64>,
+    /// The rate of the packets that arrived last, packets per second.
+    pub(super) recent_rate: Option<f64>,
     /// Whether the receiver counts packets, so that rates and the pipe are exact.
     pub(super) is_exact: bool,
 }
@@ -94,8 +106,10 @@ struct ProbeRtt {
 struct Growth {
     bandwidth: f64,
     rounds_without: u32,
-    /// Half of what the receiver measured of the first flight.
+    /// What the receiver measured of the first flight.
     hint: f64,
+    /// The highest rate of packets that arrived within a fraction of a round-trip.
+    recent: f64,
     jump: f64,
     jump_until: f64,
 }
@@ -222,9 +236,13 @@ impl Core {
         }
         if self.state == State::Startup {
             self.take_hint(ack);
+            self.growth.recent = self.growth.recent.max(ack.recent_rate.unwrap_or(0.0));
             let is_queued = self.delay.queue() > self.startup_queue_max();
             if ack.rtt.is_some() && self.bandwidth.estimate() > 0.0 && is_queued {
                 self.leave_startup();
+            } else if ack.is_exact && self.growth.hint > 0.0 && self.growth.recent > HINT_REACHED * self.growth.hint {
+                self.bandwidth.reset(self.growth.recent.max(self.bandwidth.estimate()));
+                self.cruise();
             }
         }
         if self.state == State::Cruise && self.competition.is_none() && self.test == DownTest::None {
@@ -279,7 +297,7 @@ impl Core {
         self.competition = None;
         self.test = DownTest::None;
         self.pulse.stop();
-        self.growth = Growth { hint: rate, ..Growth::default() };
+        self.growth = Growth { hint: 2.0 * rate, ..Growth::default() };
         self.state = State::Startup;
         self.mark(Purpose::Startup);
         self.reacted_to = self.cohort;
@@ -355,17 +373,20 @@ impl Core {
     }
 
     fn startup_pace(&self) -> f64 {
+        let Growth { hint, recent, jump, jump_until, .. } = self.growth;
         let bandwidth = self.bandwidth.estimate();
-        let jump = if self.now < self.growth.jump_until { self.growth.jump } else { 0.0 };
         let first = FIRST_FLIGHT_PACKETS / self.delay.smoothed().max(0.002);
-        (STARTUP_GAIN * bandwidth).max(first).max(jump).max((0.5 * self.growth.hint).min(8.0 * bandwidth))
+        let jump = if self.now < jump_until { jump } else { 0.0 };
+        let grown = match self.is_exact {
+            true if hint > 0.0 => (STARTUP_GAIN_HINTED * recent.max(bandwidth)).min(HINT_GAIN * hint),
+            true => STARTUP_GAIN_RECENT * recent.max(bandwidth),
+            false => (STARTUP_GAIN * bandwidth).max((0.5 * hint).min(STARTUP_GAIN_HINTED * bandwidth)),
+        };
+        grown.max(jump).max(first)
     }
 
     fn startup_window(&self, bdp: f64) -> f64 {
-        let rtt = self.delay.smoothed();
-        let jump = if self.now < self.growth.jump_until { 1.5 * self.growth.jump * rtt } else { 0.0 };
-        let hinted = 1.1 * (0.5 * self.growth.hint).min(8.0 * self.bandwidth.estimate()) * rtt;
-        (3.0 * bdp).max(jump).max(hinted)
+        (1.25 * self.startup_pace() * self.delay.smoothed()).max(3.0 * bdp)
     }
 
     fn bdp(&self) -> f64 {
@@ -388,11 +409,11 @@ impl Core {
     }
 
     fn take_hint(&mut self, ack: &Ack) {
-        let Some(speed) = ack.arrival_speed else { return };
-        if self.growth.hint == 0.0 && ack.delivered_total >= 17 {
-            self.growth.hint = speed;
+        let Some(hint) = ack.hint.filter(|_| HINT_PACKETS.contains(&ack.delivered_total)) else { return };
+        if self.growth.hint == 0.0 {
             let rtt = self.delay.smoothed();
-            self.growth.jump = (0.5 * speed).min(16.0 * FIRST_FLIGHT_PACKETS / rtt);
+            self.growth.hint = hint;
+            self.growth.jump = (0.5 * hint).min(16.0 * FIRST_FLIGHT_PACKETS / rtt);
             self.growth.jump_until = ack.now + 1.5 * rtt;
         }
     }

@@ -89,7 +89,8 @@ impl Control for Tide {
             rate: rate.filter(counts),
             is_round_start: feedback.is_round_start,
             pipe: f64::from(feedback.in_flight_packets),
-            arrival_speed: feedback.receiver.arrival_speed_packets_per_s.map(f64::from),
+            hint: hint(feedback),
+            recent_rate: feedback.receiver.recent_rate_packets_per_s,
             is_exact: feedback.is_exact,
         });
     }
@@ -144,4 +145,14 @@ impl Control for Tide {
     fn set_max_window(&mut self, packets: u32) {
         self.max_window_packets = packets;
     }
+}
+
+/// What the receiver knows of the path's capacity from the first flight alone. One of our own measures the dispersion of trains, and
+/// reports no more than the speed before it has; from libudt the speed is a median of intervals, and better than its capacity.
+fn hint(feedback: &Feedback) -> Option<f64> {
+    let speed = feedback.receiver.arrival_speed_packets_per_s?;
+    if !feedback.is_exact {
+        return Some(f64::from(speed));
+    }
+    feedback.receiver.link_capacity_packets_per_s.filter(|&capacity| capacity > speed).map(f64::from)
 }

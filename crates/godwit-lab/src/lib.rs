@@ -6,5 +6,8 @@
 //!
 //! It needs Linux, root, `/dev/net/tun` and the program `ip`; [`Network::start`](network::Network::start) says which is missing.
 
+#![cfg(target_os = "linux")]
+
+pub mod link_spec;
 pub mod network;
 pub mod scenario;

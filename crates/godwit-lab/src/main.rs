@@ -1,9 +1,15 @@
 //! `godwit-lab`: real kernels over an emulated path.
 
-use std::process::ExitCode;
-
+#[cfg(target_os = "linux")]
 mod cli;
 
-fn main() -> ExitCode {
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
     cli::run()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> std::process::ExitCode {
+    eprintln!("godwit-lab needs Linux: it joins network namespaces by TUN devices");
+    std::process::ExitCode::from(2)
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::network::NetworkConfig;
 use godwit_relay::LinkConfig;
+
+use crate::link_spec::{LinkSpec, Queue};
+use crate::network::NetworkConfig;
 
 /// A path and what is transferred over it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,16 +62,7 @@ pub const TCP_BBR: &str = "curl-bbr";
 
 /// All scenarios, in the order in which they are listed.
 pub fn all() -> Vec<Scenario> {
-    let mut scenarios = Vec::new();
-    for rtt_ms in [20, 100, 250] {
-        for (loss, percent) in [(0.0, "0"), (0.001, "0.1"), (0.01, "1"), (0.05, "5")] {
-            let network = path(300_000_000, Duration::from_millis(rtt_ms), loss);
-            let workload = Workload::Timed { duration: Duration::from_secs(60) };
-            let about = format!("300 Mbit/s, RTT {rtt_ms} ms, {percent} % loss, for 60 s");
-            scenarios.push(Scenario { name: format!("300m-{rtt_ms}ms-{percent}%"), about, network, workload });
-        }
-    }
-    scenarios
+    [one_minute(), gigabit(), short(), sharing()].concat()
 }
 
 /// The scenario of that name.
@@ -77,17 +70,105 @@ pub fn named(name: &str) -> Option<Scenario> {
     all().into_iter().find(|scenario| scenario.name == name)
 }
 
-fn path(rate_bits_per_s: u64, rtt: Duration, loss: f64) -> NetworkConfig {
-    let direction = LinkConfig {
-        delay: rtt / 2,
-        rate_bits_per_s: Some(rate_bits_per_s),
-        queue_bytes: bdp_bytes(rate_bits_per_s, rtt),
-        ..LinkConfig::default()
+/// The rate that two cores carry beside both ends, at each RTT and loss.
+fn one_minute() -> Vec<Scenario> {
+    let losses = [(0.0, "0%"), (0.001, "0.1%"), (0.01, "1%"), (0.05, "5%")];
+    let cases = [20, 100, 250].into_iter().flat_map(|rtt_ms| losses.map(|(loss, percent)| (rtt_ms, loss, percent)));
+    let scenario = |(rtt_ms, loss, percent)| Scenario {
+        name: format!("300M-{rtt_ms}ms-{percent}"),
+        about: format!("60 s over 300 Mbit/s, RTT {rtt_ms} ms, {percent} loss"),
+        network: path(300_000_000, rtt_ms, loss),
+        workload: Workload::Timed { duration: MINUTE },
     };
-    NetworkConfig { forward: LinkConfig { loss, ..direction }, reverse: direction, ..NetworkConfig::default() }
+    cases.map(scenario).collect()
 }
 
-/// The bandwidth-delay product.
-fn bdp_bytes(rate_bits_per_s: u64, rtt: Duration) -> usize {
-    (rate_bits_per_s as f64 * rtt.as_secs_f64() / 8.0) as usize
+/// One file over a link on which loss decides.
+fn gigabit() -> Vec<Scenario> {
+    let scenario = |(loss, percent)| Scenario {
+        name: format!("1G-100ms-{percent}"),
+        about: format!("a 300 MB file over 1 Gbit/s, RTT 100 ms, {percent} loss"),
+        network: path(1_000_000_000, 100, loss),
+        workload: Workload::File { bytes: 300_000_000 },
+    };
+    [(0.0, "0%"), (0.01, "1%")].map(scenario).into()
+}
+
+/// Files so small that the start decides.
+fn short() -> Vec<Scenario> {
+    let scenario = |megabytes| Scenario {
+        name: format!("short-{megabytes}MB"),
+        about: format!("a {megabytes} MB file over 300 Mbit/s, RTT 100 ms, no loss"),
+        network: path(300_000_000, 100, 0.0),
+        workload: Workload::File { bytes: megabytes * 1_000_000 },
+    };
+    [1, 10].map(scenario).into()
+}
+
+/// Several flows behind one queue of 1 BDP, and one that has it to itself.
+fn sharing() -> Vec<Scenario> {
+    let cases: [(&str, &str, &[&'static str]); 5] = [
+        ("alone", "one of ours: how much queue it makes", &[UDT_FAIR]),
+        ("share-cubic", "one of ours and one TCP CUBIC", &[TCP_CUBIC, UDT_FAIR]),
+        ("share-bbr", "one of ours and one TCP BBR", &[TCP_BBR, UDT_FAIR]),
+        ("share-ours", "two of ours", &[UDT_FAIR, UDT_FAIR]),
+        ("low-cubic", "our scavenger beside one TCP CUBIC", &[TCP_CUBIC, UDT_LOW]),
+    ];
+    let scenario = |(name, about, peers): (&str, &str, &[&'static str])| Scenario {
+        name: name.to_owned(),
+        about: format!("{about}, 100 Mbit/s, RTT 50 ms, queue 1 BDP"),
+        network: NetworkConfig { hosts_left: peers.len(), hosts_right: peers.len(), ..path(100_000_000, 50, 0.0) },
+        workload: Workload::Sharing { flows: staggered(peers), duration: MINUTE },
+    };
+    cases.map(scenario).into()
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Long enough for the flow before to have settled.
+const STAGGER: Duration = Duration::from_secs(5);
+
+fn staggered(peers: &[&'static str]) -> Vec<Flow> {
+    let starts = (0..).map(|index| STAGGER * index);
+    peers.iter().zip(starts).map(|(&peer, starts_after)| Flow { peer, starts_after }).collect()
+}
+
+/// A path with its loss after the bottleneck, a queue of 1 BDP, and a way back without loss.
+fn path(rate_bits_per_s: u64, rtt_ms: u64, loss: f64) -> NetworkConfig {
+    let delay = Duration::from_millis(rtt_ms) / 2;
+    let direction = LinkConfig { delay, rate_bits_per_s: Some(rate_bits_per_s), ..LinkConfig::default() };
+    let spec = |link| LinkSpec { link, queue: Queue::Bdp(1.0) };
+    let [forward, reverse] = LinkSpec::resolve(spec(LinkConfig { loss, ..direction }), spec(direction));
+    NetworkConfig { forward, reverse, ..NetworkConfig::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        let names: HashSet<_> = all().into_iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), all().len());
+        assert_eq!(named("300M-100ms-0.1%").unwrap().network.forward.loss, 0.001);
+        assert_eq!(named("300M-100ms"), None);
+    }
+
+    #[test]
+    fn the_queue_holds_one_bdp() {
+        let network = named("1G-100ms-1%").unwrap().network;
+        assert_eq!([network.forward, network.reverse].map(|link| link.queue_bytes), [12_500_000; 2]);
+        assert_eq!(network.reverse.loss, 0.0);
+    }
+
+    #[test]
+    fn each_flow_has_hosts_of_its_own() {
+        for scenario in all() {
+            if let Workload::Sharing { flows, .. } = scenario.workload {
+                assert_eq!([scenario.network.hosts_left, scenario.network.hosts_right], [flows.len(); 2]);
+            }
+        }
+    }
 }

@@ -175,6 +175,11 @@ impl<P: Clone> Link<P> {
 
     /// The next packet that has arrived by `now`, if any; call until `None`.
     pub fn pop_due(&mut self, now: Instant) -> Option<P> {
+        self.pop_due_at(now).map(|(packet, _)| packet)
+    }
+
+    /// The same, with the time at which it arrived.
+    pub fn pop_due_at(&mut self, now: Instant) -> Option<(P, Instant)> {
         self.advance(now);
         let arrived = match (self.in_order.front(), self.held.peek()) {
             (Some(first), Some(Reverse(held))) if first < held => self.pop_in_order_by(now),
@@ -186,7 +191,7 @@ impl<P: Clone> Link<P> {
         self.counters.left += 1;
         self.counters.reordered += u64::from(arrived.number + 1 < self.newest_left);
         self.newest_left = self.newest_left.max(arrived.number + 1);
-        Some(arrived.packet)
+        Some((arrived.packet, arrived.due))
     }
 
     /// When to call [`pop_due`](Self::pop_due) next: a packet arrives, or the queue moves.

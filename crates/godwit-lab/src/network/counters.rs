@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Both directions since the last reading (or the start).
-#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// How long the interval was.
     pub interval: Duration,
@@ -13,14 +15,30 @@ pub struct Counters {
     pub reverse: DirectionCounters,
     /// How late packets left the emulator, mean over all of both directions.
     pub lateness_mean: Duration,
+    /// 99th percentile of that, in steps of 0.1 ms.
+    pub lateness_p99: Duration,
     /// The latest of them.
     pub lateness_max: Duration,
-    /// CPU time of the emulator's thread, what the kernel does for it included.
+    /// CPU time of the emulator's thread. It includes what the kernel does in its name: the receivers' side of IP, TCP and UDP, until the bytes
+    /// lie in the socket.
     pub emulator_cpu: Duration,
 }
 
+impl Counters {
+    /// Packets lost in both directions that nobody planned to lose. If there are any, the machine was too slow, and whatever was measured is
+    /// invalid.
+    pub fn unplanned_drops(&self) -> u64 {
+        self.forward.unplanned_drops + self.reverse.unplanned_drops
+    }
+
+    /// The emulator's share of one core.
+    pub fn emulator_cpu_share(&self) -> f64 {
+        self.emulator_cpu.as_secs_f64() / self.interval.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
 /// One direction in an interval. Packets are IP packets, and bytes count their IP headers.
-#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct DirectionCounters {
     /// Packets that entered the path.
     pub entered_packets: u64,
@@ -36,10 +54,14 @@ pub struct DirectionCounters {
     pub lost: u64,
     /// Packets that the policer dropped.
     pub policed: u64,
-    /// Packets that nobody planned to lose: the kernel's queue towards the emulator was full, or the emulator's memory. If this is not 0,
-    /// the machine was too slow and the run is invalid.
+    /// Copies made.
+    pub duplicated: u64,
+    /// Packets that left after one that had entered later.
+    pub reordered: u64,
+    /// Packets that nobody planned to lose: the kernel's queue towards the emulator or the emulator's memory was full, or the kernel did not
+    /// take the packet from it.
     pub unplanned_drops: u64,
-    /// How long a packet that entered would wait for the bottleneck: mean over the packets.
+    /// How long a packet that entered would have to wait for the bottleneck: mean over the packets.
     pub queue_delay_mean: Duration,
     /// 95th percentile of that, in steps of 0.1 ms.
     pub queue_delay_p95: Duration,

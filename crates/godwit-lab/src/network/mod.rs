@@ -1,14 +1,38 @@
 //! Two sides joined by an emulated path.
 
+mod addressing;
+mod calibration;
 mod counters;
+mod device;
+mod emulator;
 mod error;
 mod host;
+mod iproute;
+mod kernel_drops;
+mod namespace;
+mod probe;
+mod tally;
 
-use godwit_relay::LinkConfig;
+use std::io::{PipeWriter, Write};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use emulator::{Emulator, Port, Reading, Request};
+use godwit_relay::{Link, LinkConfig, LinkConfigError};
+use kernel_drops::KernelDrops;
+use namespace::{Namespace, Naming};
+use tally::Tally;
+
+pub use addressing::{HOSTS_MAX, Side};
+pub use calibration::{Calibration, Deviation, DirectionCalibration};
 pub use counters::{Counters, DirectionCounters};
-pub use error::{CalibrationError, NetworkError};
+pub use error::{CalibrationError, CongestionError, NetworkError};
 pub use host::Host;
+pub use iproute::{IprouteError, Refusal};
+
+/// The least MTU with which IPv6 works (RFC 8200, section 5).
+const MTU_MIN: u16 = 1280;
 
 /// What a network is to be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,11 +41,11 @@ pub struct NetworkConfig {
     pub forward: LinkConfig,
     /// The path from right to left.
     pub reverse: LinkConfig,
-    /// Hosts on the left, at least 1. They share the path.
+    /// Hosts on the left, 1 to [`HOSTS_MAX`]. They share the path. Default 1.
     pub hosts_left: usize,
-    /// Hosts on the right, at least 1.
+    /// Hosts on the right, as on the left. Default 1.
     pub hosts_right: usize,
-    /// The MTU of every device, in bytes. Default 1500.
+    /// The MTU of every device, in bytes, at least 1280. Default 1500.
     pub mtu: u16,
     /// Decides all random faults. Default 0.
     pub seed: u64,
@@ -34,33 +58,99 @@ impl Default for NetworkConfig {
     }
 }
 
-/// Two sides joined by an emulated path. Dropping it takes namespaces, devices and the emulator's thread down.
+/// Two sides joined by an emulated path. Dropping it takes namespaces, devices and the emulator's thread down; programs that still run in
+/// a namespace keep it, without its device and its name, until they end.
 #[derive(Debug)]
 pub struct Network {
+    config: NetworkConfig,
     left: Vec<Host>,
     right: Vec<Host>,
+    meter: Mutex<Meter>,
+    requests: mpsc::SyncSender<Request>,
+    /// `Some` until drop. Closing it ends the thread.
+    wake: Option<PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Where the last interval ended.
+#[derive(Debug)]
+struct Meter {
+    since: Instant,
+    cpu_before: Duration,
+    /// Of the hosts on the left, and of those on the right.
+    kernel_drops: [Vec<KernelDrops>; 2],
 }
 
 impl Network {
-    /// Makes the namespaces and their devices, and starts the emulator.
+    /// Makes the namespaces and their devices, and starts the emulator. What killed runs have left behind is removed first.
     ///
     /// # Errors
-    /// What is missing on this machine, and what to do.
-    pub fn start(_config: &NetworkConfig) -> Result<Self, NetworkError> {
-        Err(NetworkError::Unfinished)
+    /// What is missing on this machine and what to do, or the value of the configuration that describes no network.
+    pub fn start(config: &NetworkConfig) -> Result<Self, NetworkError> {
+        config.check()?;
+        // Another sequence than the forward link's, from the same seed.
+        let forward = Link::new(config.forward, config.seed).map_err(NetworkError::Forward)?;
+        let reverse = Link::new(config.reverse, !config.seed).map_err(NetworkError::Reverse)?;
+        if !rustix::process::geteuid().is_root() {
+            return Err(NetworkError::NotRoot);
+        }
+        device::check()?;
+        namespace::remove_leftovers()?;
+
+        let naming = Naming::new();
+        let mut ports = Vec::new();
+        let mut side = |side, hosts| make_side(naming, side, hosts, config.mtu, &mut ports);
+        let (left, left_drops) = side(Side::Left, config.hosts_left)?;
+        let (right, right_drops) = side(Side::Right, config.hosts_right)?;
+
+        let (requests, requested) = mpsc::sync_channel(emulator::REQUESTS_MAX);
+        let (woken, wake) = std::io::pipe().map_err(NetworkError::Thread)?;
+        let emulator = Emulator {
+            ports,
+            hosts_left: config.hosts_left,
+            links: [forward, reverse],
+            tallies: [Tally::default(), Tally::default()],
+            requests: requested,
+            wake: woken,
+        };
+        let thread = std::thread::Builder::new().name("emulator".into()).spawn(move || emulator.run());
+        let thread = thread.map_err(NetworkError::Thread)?;
+        let meter =
+            Meter { since: Instant::now(), cpu_before: Duration::ZERO, kernel_drops: [left_drops, right_drops] };
+        let (wake, thread) = (Some(wake), Some(thread));
+        Ok(Self { config: *config, left, right, meter: Mutex::new(meter), requests, wake, thread })
     }
 
-    /// What the path did since the last call (or the start).
+    /// From now on the direction that begins at `from` is another path; what is in its queue stays there.
+    ///
+    /// # Errors
+    /// The configuration describes no path; the old one stays.
+    pub fn reconfigure(&self, from: Side, config: LinkConfig) -> Result<(), LinkConfigError> {
+        let (reply, replied) = mpsc::sync_channel(1);
+        self.ask(Request::Reconfigure(from, Box::new(config), reply));
+        replied.recv().expect(THREAD_LIVES)
+    }
+
+    /// What the path did since the last call (or the start). What has arrived at a host is counted.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let (reply, replied) = mpsc::sync_channel(1);
+        self.ask(Request::Read(reply));
+        meter.counters(&replied.recv().expect(THREAD_LIVES))
     }
 
-    /// Measures the path, which must be idle: rate, loss and RTT against what was asked for.
+    /// Measures the path, which must be idle, for a few seconds: rate, loss and RTT against what was asked for, between the first hosts. The
+    /// interval of [`counters`](Self::counters) starts anew.
     ///
     /// # Errors
-    /// It could not be measured. A path that was measured and is off is no error: see [`Calibration::check`].
+    /// It could not be measured. A path that was measured and is not what it should be is no error here: see [`Calibration::check`].
     pub fn calibrate(&self) -> Result<Calibration, CalibrationError> {
-        Err(CalibrationError::Unfinished)
+        calibration::measure(self)
+    }
+
+    /// How it was asked to be.
+    pub fn config(&self) -> &NetworkConfig {
+        &self.config
     }
 
     /// Host `index` on the left, which by convention sends.
@@ -78,8 +168,83 @@ impl Network {
     pub fn right(&self, index: usize) -> &Host {
         &self.right[index]
     }
+
+    /// The hosts of a side.
+    pub fn hosts(&self, side: Side) -> &[Host] {
+        match side {
+            Side::Left => &self.left,
+            Side::Right => &self.right,
+        }
+    }
+
+    fn ask(&self, request: Request) {
+        self.requests.send(request).expect(THREAD_LIVES);
+        self.wake.as_ref().expect("it is open until drop").write_all(&[0]).expect(THREAD_LIVES);
+    }
 }
 
-/// What a path was measured to be.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Calibration {}
+const THREAD_LIVES: &str = "the emulator's thread lives as long as the network";
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic has been printed by its thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl NetworkConfig {
+    fn check(&self) -> Result<(), NetworkError> {
+        for hosts in [self.hosts_left, self.hosts_right] {
+            if !(1..=HOSTS_MAX).contains(&hosts) {
+                return Err(NetworkError::Hosts(hosts));
+            }
+        }
+        if self.mtu < MTU_MIN { Err(NetworkError::Mtu(self.mtu)) } else { Ok(()) }
+    }
+}
+
+impl Meter {
+    fn counters(&mut self, reading: &Reading) -> Counters {
+        let [forward, reverse] = [0, 1].map(|direction| {
+            let kernel_drops = &mut self.kernel_drops[direction];
+            // A table that was opened can be read for as long as the namespace lives.
+            let dropped = kernel_drops.iter_mut().map(|drops| drops.take().unwrap_or(0)).sum();
+            let (tally, link) = &reading.directions[direction];
+            tally.counters(*link, dropped)
+        });
+        let lateness = reading.lateness();
+        let counters = Counters {
+            interval: reading.at.saturating_duration_since(self.since),
+            forward,
+            reverse,
+            lateness_mean: lateness.mean(),
+            lateness_p99: lateness.percentile(0.99),
+            lateness_max: lateness.max(),
+            emulator_cpu: reading.cpu.saturating_sub(self.cpu_before),
+        };
+        (self.since, self.cpu_before) = (reading.at, reading.cpu);
+        counters
+    }
+}
+
+fn make_side(
+    naming: Naming,
+    side: Side,
+    hosts: usize,
+    mtu: u16,
+    ports: &mut Vec<Port>,
+) -> Result<(Vec<Host>, Vec<KernelDrops>), NetworkError> {
+    let mut made = (Vec::new(), Vec::new());
+    for index in 0..hosts {
+        let namespace = Namespace::new(naming, side, index)?;
+        let device = device::create(&naming.device(side, index), mtu)?;
+        device::install(&device, &namespace, addressing::v4(side, index), addressing::v6(side, index))?;
+        made.1.push(KernelDrops::open(&namespace).map_err(NetworkError::Namespace)?);
+        made.0.push(Host::new(namespace, side, index));
+        ports.push(Port { device, side });
+    }
+    Ok(made)
+}

@@ -1,0 +1,213 @@
+//! The emulator's thread: read what the hosts send, push it into a link, wait for what is due, write it to the host it is for.
+
+use std::io::{self, PipeReader, Read};
+use std::num::NonZeroU64;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use godwit_relay::{Link, LinkConfig, LinkConfigError, LinkCounters};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
+use tun_rs::SyncDevice;
+
+use super::addressing::{Side, destination};
+use super::tally::{Distribution, Tally};
+
+/// Packets taken from one device before the others, and the links, get their turn: 64 take about 100 µs.
+const READ_BURST: usize = 64;
+/// Packets written per direction before the devices are read again: a write carries a packet through the receiver's whole kernel.
+const WRITE_BURST: usize = 64;
+/// The largest IP packet.
+const PACKET_BYTES_MAX: usize = 65_535;
+/// Requests that wait, each with one byte in the pipe: as many as there are threads that ask.
+pub(crate) const REQUESTS_MAX: usize = 64;
+/// The lowest of the real-time priorities: it goes before every ordinary program, and not before the machine's own watchdogs.
+const REAL_TIME_PRIORITY: u8 = 1;
+/// Where real-time priorities are not to be had.
+const NICENESS: i32 = -20;
+
+/// One host's device.
+pub(crate) struct Port {
+    pub(crate) device: SyncDevice,
+    pub(crate) side: Side,
+}
+
+/// A packet on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel {
+    bytes: Box<[u8]>,
+    leaves_by: usize,
+}
+
+/// What the handle asks of the thread.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Everything counted since the last time.
+    Read(mpsc::SyncSender<Reading>),
+    /// The direction that begins at that side is another path from now on.
+    Reconfigure(Side, Box<LinkConfig>, mpsc::SyncSender<Result<(), LinkConfigError>>),
+}
+
+/// An interval as the thread saw it, forward first.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) at: Instant,
+    pub(crate) directions: [(Tally, LinkCounters); 2],
+    /// CPU time since the thread began.
+    pub(crate) cpu: Duration,
+}
+
+pub(crate) struct Emulator {
+    /// The hosts on the left, then those on the right.
+    pub(crate) ports: Vec<Port>,
+    pub(crate) hosts_left: usize,
+    /// Forward and reverse.
+    pub(crate) links: [Link<Parcel>; 2],
+    pub(crate) tallies: [Tally; 2],
+    pub(crate) requests: mpsc::Receiver<Request>,
+    /// One byte for each request; closed to end the thread.
+    pub(crate) wake: PipeReader,
+}
+
+impl Emulator {
+    /// Forwards until the handle is dropped.
+    pub(crate) fn run(mut self) {
+        hurry();
+        let mut buffer = vec![0; PACKET_BYTES_MAX];
+        let mut readable = Vec::new();
+        while let Ok(is_woken) = self.wait(&mut readable) {
+            if is_woken && !self.answer() {
+                return;
+            }
+            for &port in &readable {
+                self.read(port, &mut buffer);
+            }
+            self.deliver();
+        }
+    }
+
+    /// Waits for packets, requests, or the next packet due; says whether there are requests.
+    fn wait(&self, readable: &mut Vec<usize>) -> io::Result<bool> {
+        let next_due = self.links.iter().filter_map(Link::next_due).min();
+        let timeout = next_due.map(|due| timespec(due.saturating_duration_since(Instant::now())));
+        let mut waiting: Vec<_> = self.ports.iter().map(|port| PollFd::new(&port.device, PollFlags::IN)).collect();
+        waiting.push(PollFd::new(&self.wake, PollFlags::IN));
+        readable.clear();
+        match poll(&mut waiting, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let wake = waiting.pop().expect("it was pushed last");
+        readable.extend((0..waiting.len()).filter(|&port| !waiting[port].revents().is_empty()));
+        Ok(!wake.revents().is_empty())
+    }
+
+    /// False: the handle is gone.
+    fn answer(&mut self) -> bool {
+        let is_open = matches!((&self.wake).read(&mut [0; REQUESTS_MAX]), Ok(1..));
+        while let Ok(request) = self.requests.try_recv() {
+            // Whoever asked may have gone.
+            match request {
+                Request::Read(reply) => {
+                    let _ = reply.send(self.reading());
+                }
+                Request::Reconfigure(from, config, reply) => {
+                    let _ = reply.send(self.links[direction(from)].reconfigure(Instant::now(), *config));
+                }
+            }
+        }
+        is_open
+    }
+
+    fn reading(&mut self) -> Reading {
+        let [forward, reverse] = &mut self.tallies;
+        let [forward_link, reverse_link] = [self.links[0].counters(), self.links[1].counters()];
+        let directions = [(forward.take(forward_link), forward_link), (reverse.take(reverse_link), reverse_link)];
+        Reading { at: Instant::now(), directions, cpu: thread_cpu() }
+    }
+
+    fn read(&mut self, port: usize, buffer: &mut [u8]) {
+        for _ in 0..READ_BURST {
+            // WouldBlock ends the burst; anything else means that the device is being taken down.
+            let Ok(length_bytes) = self.ports[port].device.recv(buffer) else { return };
+            self.enter(port, &buffer[..length_bytes]);
+        }
+    }
+
+    fn enter(&mut self, port: usize, packet: &[u8]) {
+        let from = self.ports[port].side;
+        let Some(leaves_by) = self.port_of(from, packet) else { return };
+        let now = Instant::now();
+        let (link, tally) = (&mut self.links[direction(from)], &mut self.tallies[direction(from)]);
+        tally.entered_bytes += packet.len() as u64;
+        tally.queue_delay.record(link.queue_delay(now));
+        link.push(now, Parcel { bytes: packet.into(), leaves_by }, packet.len());
+    }
+
+    /// Where a packet leaves that came from that side. Only hosts of the other side can be reached: two of one side have no path between them.
+    fn port_of(&self, from: Side, packet: &[u8]) -> Option<usize> {
+        let (side, host) = destination(packet)?;
+        let (first, hosts) = match side {
+            Side::Left => (0, self.hosts_left),
+            Side::Right => (self.hosts_left, self.ports.len() - self.hosts_left),
+        };
+        (side != from && host < hosts).then_some(first + host)
+    }
+
+    fn deliver(&mut self) {
+        for (link, tally) in self.links.iter_mut().zip(&mut self.tallies) {
+            for _ in 0..WRITE_BURST {
+                let now = Instant::now();
+                let Some((parcel, due)) = link.pop_due_at(now) else { break };
+                tally.lateness.record(now.saturating_duration_since(due));
+                tally.left_bytes += parcel.bytes.len() as u64;
+                tally.unsent += u64::from(self.ports[parcel.leaves_by].device.send(&parcel.bytes).is_err());
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// How late packets left, in both directions.
+    pub(crate) fn lateness(&self) -> Distribution {
+        let [(forward, _), (reverse, _)] = &self.directions;
+        forward.lateness.merged(&reverse.lateness)
+    }
+}
+
+/// The thread becomes as exact as it can: a wire does not wait until the programs at its ends leave it a core. Without one of these it is only
+/// that much less exact, which the calibration tells.
+fn hurry() {
+    // Some 50 µs closer to the time asked for.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    let priority = REAL_TIME_PRIORITY.try_into().map(ThreadPriority::Crossplatform);
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    let is_real_time =
+        priority.is_ok_and(|priority| set_thread_priority_and_policy(thread_native_id(), priority, policy).is_ok());
+    if !is_real_time {
+        let _ = rustix::process::setpriority_process(None, NICENESS);
+    }
+}
+
+fn direction(from: Side) -> usize {
+    match from {
+        Side::Left => 0,
+        Side::Right => 1,
+    }
+}
+
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    // More seconds than fit are as good as for ever.
+    let tv_sec = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    Timespec { tv_sec, tv_nsec: duration.subsec_nanos().into() }
+}

@@ -96,7 +96,7 @@ fn gigabit() -> Vec<Scenario> {
 
 /// Files so small that the start decides.
 fn short() -> Vec<Scenario> {
-    let scenario = |megabytes| Scenario {
+    let scenario = |megabytes: u64| Scenario {
         name: format!("short-{megabytes}MB"),
         about: format!("a {megabytes} MB file over 300 Mbit/s, RTT 100 ms, no loss"),
         network: path(300_000_000, 100, 0.0),

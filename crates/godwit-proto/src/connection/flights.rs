@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::congestion::{CohortReport, Cohorts, RateSample, RateSampler, SendRecord};
 
+/// No round-trip is shorter: a clock that stepped must not make one.
+const RTT_MIN: Duration = Duration::from_micros(1);
+
 /// What is known of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -253,6 +256,6 @@ impl Flights {
             self.sampler.on_delivered(&flight.record, now);
         }
         self.news.delivered += 1;
-        self.news.rtt = (flight.transmissions == 1).then(|| now - flight.sent);
+        self.news.rtt = (flight.transmissions == 1).then(|| now.saturating_duration_since(flight.sent).max(RTT_MIN));
     }
 }

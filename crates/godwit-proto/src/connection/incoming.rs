@@ -23,19 +23,20 @@ impl Connection {
         }
     }
 
-    pub(super) fn on_control(&mut self, now: Instant, packet: &ControlPacket<'_>) {
+    /// `arrived` is when the kernel got the packet, not later than `now`: what is measured must not depend on when this process ran.
+    pub(super) fn on_control(&mut self, now: Instant, arrived: Instant, packet: &ControlPacket<'_>) {
         if let Control::Handshake(handshake) = &packet.control {
             return self.on_handshake(now, handshake);
         }
         self.on_peer_heard(now);
         let Some(halves) = &mut self.halves else { return };
         match &packet.control {
-            Control::Ack(ack) => self.on_ack(now, ack),
+            Control::Ack(ack) => self.on_ack(now, arrived, ack),
             Control::LightAck { ack_seq } => {
                 let acked = halves.sender.on_light_ack(now, *ack_seq, &self.rtt);
                 self.events.is_writable |= acked == Acked::Progress;
             }
-            Control::Nak(report) => halves.sender.on_nak(now, report, &self.rtt),
+            Control::Nak(report) => halves.sender.on_nak(now, arrived, report, &self.rtt),
             Control::Ack2 { number } => {
                 if let Some(rtt) = halves.receiver.on_ack2(now, *number) {
                     self.rtt.on_sample(rtt);
@@ -56,10 +57,11 @@ impl Connection {
         }
     }
 
-    fn on_ack(&mut self, now: Instant, ack: &FullAck<'_>) {
+    fn on_ack(&mut self, now: Instant, arrived: Instant, ack: &FullAck<'_>) {
         let Some(halves) = &mut self.halves else { return };
         let tail = AckTail::decode(ack.tail);
         let report = AckReport {
+            arrived,
             ack_seq: ack.ack_seq,
             available_packets: ack.available_packets,
             rates: ack.rates,
@@ -67,7 +69,7 @@ impl Connection {
                 known_to: tail.known_to,
                 packets: tail.received_packets,
                 age: Duration::from_micros(tail.age_us.into()),
-                rtt: tail.rtt(now, self.created),
+                rtt: tail.rtt(arrived, self.created),
             }),
         };
         match halves.sender.on_ack(now, &report, &self.rtt) {

@@ -209,7 +209,7 @@ impl Connection {
                     let payload = batch.contents.slice(end - data.payload.len()..end);
                     self.on_data(now, &data, payload, keeping);
                 }
-                Ok(Packet::Control(packet)) => self.on_control(now, &packet),
+                Ok(Packet::Control(packet)) => self.on_control(now, batch.arrived.min(now), &packet),
                 Err(error) => {
                     // And no sign of life, where libudt takes anything for one (deviation 2).
                     self.malformed_packets += 1;

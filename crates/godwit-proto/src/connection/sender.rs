@@ -29,6 +29,8 @@ use crate::seq::{MsgNumber, Seq};
 /// The peer's view of what it received, from a full ACK.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AckReport {
+    /// When the kernel got it.
+    pub(super) arrived: Instant,
     pub(super) ack_seq: Seq,
     pub(super) available_packets: u32,
     pub(super) rates: Option<AckRates>,
@@ -196,9 +198,9 @@ impl Sender {
             // A window of 0 could never be seen to open again: one packet is always allowed. Deviation 23.
             self.window_end = index + u64::from(report.available_packets.max(1));
         }
-        let is_progress = self.release_before(now, index, rtt);
+        let is_progress = self.release_before(now, report.arrived, index, rtt);
         if let Some(received) = report.received {
-            self.on_received(now, received);
+            self.on_received(report.arrived, received);
         }
         self.stats.acks_received_packets += u64::from(is_progress);
         self.feed_back(now, report, rtt);
@@ -209,11 +211,11 @@ impl Sender {
     /// it is released, where libudt waits for the full ACK: at 10 Gbit/s 12 MB fewer stay in the send buffer. Deviation 22.
     pub(super) fn on_light_ack(&mut self, now: Instant, ack_seq: Seq, rtt: &RttEstimator) -> Acked {
         let Some(index) = self.valid_ack(ack_seq) else { return Acked::Invalid };
-        if self.release_before(now, index, rtt) { Acked::Progress } else { Acked::Old }
+        if self.release_before(now, now, index, rtt) { Acked::Progress } else { Acked::Old }
     }
 
-    /// A NAK. Entries outside of what is in flight are counted and ignored (deviation 1).
-    pub(super) fn on_nak(&mut self, now: Instant, report: &LossReport<'_>, rtt: &RttEstimator) {
+    /// A NAK that the kernel got at `arrived`. Entries outside of what is in flight are counted and ignored (deviation 1).
+    pub(super) fn on_nak(&mut self, now: Instant, arrived: Instant, report: &LossReport<'_>, rtt: &RttEstimator) {
         self.stats.naks_received_packets += 1;
         let mut lost = Lost { now, first: u64::MAX, packets: 0, next_tag: self.next, in_flight_packets: 0 };
         // Ranges that overlap must not multiply the work: one NAK can name no more than what is in flight.
@@ -232,9 +234,9 @@ impl Sender {
             budget -= last - first + 1;
             lost.first = lost.first.min(first);
             // What lies between two reports was not reported: it has arrived. A later report may take that back.
-            self.flights.deliver_before(now, first);
+            self.flights.deliver_before(arrived, first);
             lost.packets += self.mark_lost(now, first, last, rtt);
-            self.flights.deliver_before(now, last + 2);
+            self.flights.deliver_before(arrived, last + 2);
         }
         self.stats.invalid_entries += report.malformed_entries() as u64;
         if lost.first == u64::MAX {
@@ -370,12 +372,12 @@ impl Sender {
     }
 
     /// Everything before `index` has arrived; false if that was known.
-    fn release_before(&mut self, now: Instant, index: u64, rtt: &RttEstimator) -> bool {
+    fn release_before(&mut self, now: Instant, arrived: Instant, index: u64, rtt: &RttEstimator) -> bool {
         if index <= self.una {
             return false;
         }
         let stats = &mut self.stats;
-        self.flights.release_before(now, index, |flight| {
+        self.flights.release_before(arrived, index, |flight| {
             // Acknowledged sooner than a retransmission could have been: the original had arrived.
             if flight.transmissions > 1 && now - flight.sent < rtt.srtt() / 2 {
                 stats.spurious_retransmissions_packets += 1;
@@ -392,20 +394,23 @@ impl Sender {
     }
 
     /// The peer has everything before this that it did not report missing.
-    fn on_received(&mut self, now: Instant, received: Received) {
+    fn on_received(&mut self, arrived: Instant, received: Received) {
         let index = self.index_of(received.known_to);
         if index > self.next as i64 {
             self.stats.invalid_entries += 1;
         } else if let Ok(index) = u64::try_from(index) {
-            self.flights.deliver_before(now, index);
-            self.flights.count_received(now, received.packets);
+            self.flights.deliver_before(arrived, index);
+            // The count is that of the moment when its newest packet arrived there.
+            let counted = arrived.checked_sub(received.age).unwrap_or(arrived);
+            self.flights.count_received(counted, received.packets);
         }
     }
 
     fn feed_back(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator) {
+        self.pacer.set_rtt(rtt.srtt());
         let (news, sample) = self.flights.take_news();
         let exact = report.received.and_then(|received| received.rtt).map(|rtt| RttSample { rtt, exact: true });
-        let recent_rate = report.received.and_then(|received| self.recent_rate(now, received, rtt.srtt()));
+        let recent_rate = report.received.and_then(|received| self.recent_rate(report.arrived, received, rtt.srtt()));
         let feedback = Feedback {
             now,
             acked_to: self.una,
@@ -431,8 +436,8 @@ impl Sender {
         self.report_cohorts(now);
     }
 
-    fn recent_rate(&mut self, now: Instant, received: Received, srtt: Duration) -> Option<f64> {
-        let arrived = now.checked_sub(received.age)?;
+    fn recent_rate(&mut self, heard: Instant, received: Received, srtt: Duration) -> Option<f64> {
+        let arrived = heard.checked_sub(received.age)?;
         let sent = arrived.checked_sub(received.rtt?)?;
         self.recent_rate.on_arrival(Arrival { sent, arrived, packets: received.packets }, srtt)
     }

@@ -23,11 +23,12 @@ const FIRST_FLIGHT_PACKETS: f64 = 32.0;
 const STARTUP_GAIN: f64 = 2.77;
 /// ... and where it doesn't: no more than doubling, so that one BDP of buffer takes what is too much.
 const STARTUP_GAIN_RECENT: f64 = 2.0;
-/// With a hint the pace grows by this much, up to a little more than the hint...
+/// With a hint the pace grows by this much, up to a little more than the hint. When nearly all of the hint arrives, a round-trip is
+/// left to see whether the path carries more than it said: only then does the growth go on.
 const STARTUP_GAIN_HINTED: f64 = 8.0;
-const HINT_GAIN: f64 = 1.05;
-/// ... and when this much of it arrives the start-up is over: probe pulses find what the hint missed.
+const HINT_GAIN: f64 = 1.15;
 const HINT_REACHED: f64 = 0.85;
+const HINT_EXCEEDED: f64 = 1.1;
 /// A hint is taken from the first flight only: later packets show their own spacing.
 const HINT_PACKETS: std::ops::RangeInclusive<u64> = 17..=64;
 /// A round in which the bandwidth grew by less does not count as growth.
@@ -110,6 +111,8 @@ struct Growth {
     hint: f64,
     /// The highest rate of packets that arrived within a fraction of a round-trip.
     recent: f64,
+    /// When nearly as much as the hint says arrived.
+    reached_at: Option<f64>,
     jump: f64,
     jump_until: f64,
 }
@@ -240,9 +243,8 @@ impl Core {
             let is_queued = self.delay.queue() > self.startup_queue_max();
             if ack.rtt.is_some() && self.bandwidth.estimate() > 0.0 && is_queued {
                 self.leave_startup();
-            } else if ack.is_exact && self.growth.hint > 0.0 && self.growth.recent > HINT_REACHED * self.growth.hint {
-                self.bandwidth.reset(self.growth.recent.max(self.bandwidth.estimate()));
-                self.cruise();
+            } else if ack.is_exact && self.growth.hint > 0.0 {
+                self.compare_with_hint();
             }
         }
         if self.state == State::Cruise && self.competition.is_none() && self.test == DownTest::None {
@@ -415,6 +417,20 @@ impl Core {
             self.growth.hint = hint;
             self.growth.jump = (0.5 * hint).min(16.0 * FIRST_FLIGHT_PACKETS / rtt);
             self.growth.jump_until = ack.now + 1.5 * rtt;
+        }
+    }
+
+    fn compare_with_hint(&mut self) {
+        let Growth { hint, recent, .. } = self.growth;
+        if recent < HINT_REACHED * hint {
+            return;
+        }
+        let reached_at = *self.growth.reached_at.get_or_insert(self.now);
+        if recent > HINT_EXCEEDED * hint {
+            self.growth.hint = 0.0;
+        } else if self.now - reached_at > 1.25 * self.delay.smoothed() {
+            self.bandwidth.reset(recent.max(self.bandwidth.estimate()));
+            self.cruise();
         }
     }
 

@@ -7,6 +7,8 @@ use godwit_lab::link_spec::{self, LinkSpec};
 use godwit_lab::network::{CalibrationError, Deviation, DirectionCalibration, Network, NetworkConfig, NetworkError};
 use godwit_lab::scenario;
 
+use crate::run_command::{self, RunArguments, RunError};
+
 /// Real kernels over an emulated path: network namespaces joined by a link emulator, and peers side by side.
 #[derive(Debug, Parser)]
 #[command(name = "godwit-lab", version)]
@@ -22,6 +24,7 @@ enum Command {
     /// Measure whether a path is what it is said to be on this machine.
     #[command(after_help = path_help())]
     Calibrate(Box<PathArguments>),
+    Run(RunArguments),
 }
 
 /// A path, by name or in words.
@@ -54,6 +57,8 @@ enum CliError {
     #[error("name a scenario (`godwit-lab list`), or describe a path, as in --path rate=300M,delay=50ms,loss=1%")]
     NoPath,
     #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
     Network(#[from] NetworkError),
     #[error(transparent)]
     Calibration(#[from] CalibrationError),
@@ -66,6 +71,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::List => list(),
         Command::Calibrate(path) => calibrate(&path),
+        Command::Run(arguments) => run_command::run(&arguments).map_err(CliError::from),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

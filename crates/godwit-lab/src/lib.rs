@@ -8,6 +8,10 @@
 
 #![cfg(target_os = "linux")]
 
+pub mod bench;
+pub mod error;
 pub mod link_spec;
 pub mod network;
+pub mod peer;
+pub mod results;
 pub mod scenario;

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod cli;
+#[cfg(target_os = "linux")]
+mod run_command;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

@@ -52,9 +52,9 @@ pub struct Flow {
 }
 
 /// Our UDT with the default policy.
-pub const UDT_FAIR: &str = "udt-fair";
+pub const UDT_FAIR: &str = "godwit-fair";
 /// Our UDT as a scavenger.
-pub const UDT_LOW: &str = "udt-low";
+pub const UDT_LOW: &str = "godwit-low";
 /// HTTP over the kernel's TCP with CUBIC.
 pub const TCP_CUBIC: &str = "curl-cubic";
 /// HTTP over the kernel's TCP with BBR.

@@ -1,0 +1,223 @@
+//! One transfer, from its preparation to what it came to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::growth::{Growth, received_bytes};
+use super::process::Process;
+use super::{content, proc, sent_again, socket_table};
+use crate::error::TransferError;
+use crate::network::{Counters, Host, Side};
+use crate::peer::{Launch, PORT, Peer, Programs, Readiness, Site, Transfer};
+use crate::results::{Outcome, Run, TcpReadBack, Usage};
+
+/// A listener that has not opened its port by then never will.
+const READY_SECONDS_MAX: u64 = 10;
+const READY_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A transfer that is prepared, runs or has ended.
+#[derive(Debug)]
+pub(crate) struct Flow<'a> {
+    peer: &'a Peer,
+    place: Place<'a>,
+    listener: Process,
+    /// Until it is started.
+    launch: Option<Launch>,
+    connector: Option<Process>,
+    started: Instant,
+    growth: Growth,
+    tcp: Option<TcpReadBack>,
+    counters_before: [String; 2],
+}
+
+/// Two hosts, and directories of this flow alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Place<'a> {
+    pub(crate) left: &'a Host,
+    pub(crate) right: &'a Host,
+    pub(crate) file: &'a Path,
+    pub(crate) programs: &'a Programs,
+    /// Emptied before each flow.
+    pub(crate) directory: PathBuf,
+}
+
+impl<'a> Flow<'a> {
+    /// Starts the listener and waits until it listens.
+    pub(crate) fn prepare(peer: &'a Peer, place: Place<'a>) -> Result<Self, TransferError> {
+        let (received, scratch) = (place.directory.join("received"), place.directory.join("scratch"));
+        // Nothing is there before the first flow.
+        let _ = fs::remove_dir_all(&place.directory);
+        for directory in [&received, &scratch] {
+            fs::create_dir_all(directory).map_err(|source| TransferError::Write { path: directory.clone(), source })?;
+        }
+        let Place { left, right, file, programs, .. } = place;
+        let site = Site { left, right, file, received: &received, scratch: &scratch, programs };
+        let Transfer { listener, readiness, connector } = peer.transfer(&site)?;
+        let counters_before = [counters(left), counters(right)];
+        let mut listener = Process::start(listener, scratch.join("listener.log"), &site.target())?;
+        wait_until_ready(&mut listener, readiness)?;
+        let tcp = peer.tcp().map(|congestion| TcpReadBack { wanted: congestion.to_string(), ..TcpReadBack::default() });
+        let (launch, growth, started) = (Some(connector), Growth::default(), Instant::now());
+        Ok(Self { peer, place, listener, launch, connector: None, started, growth, tcp, counters_before })
+    }
+
+    /// Starts the clock and the client. Without effect the second time.
+    pub(crate) fn start(&mut self) -> Result<(), TransferError> {
+        if let Some(launch) = self.launch.take() {
+            self.started = Instant::now();
+            let log = self.place.directory.join("scratch/connector.log");
+            self.connector = Some(Process::start(launch, log, &self.target())?);
+        }
+        Ok(())
+    }
+
+    /// Since the client was started.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Reads how much has arrived; true once something has.
+    pub(crate) fn sample(&mut self) -> bool {
+        let bytes = received_bytes(&self.received());
+        self.growth.add(self.started.elapsed().as_secs_f64(), bytes);
+        self.growth.first_byte_s.is_some()
+    }
+
+    /// Whether the client has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.connector.as_ref().is_some_and(Process::has_ended)
+    }
+
+    /// Looks at what takes a while to look at: connections of TCP, and what the processes have cost. The table of connections is read
+    /// for every peer, so that reading it slows all of them equally.
+    pub(crate) fn look(&mut self) {
+        let mut unused = TcpReadBack::default();
+        socket_table::read(self.place.left, PORT, self.tcp.as_mut().unwrap_or(&mut unused));
+        self.listener.look();
+        self.connector.iter_mut().for_each(Process::look);
+    }
+
+    /// How it grew.
+    pub(crate) fn growth(&self) -> &Growth {
+        &self.growth
+    }
+
+    /// Ends what has not ended, at `seconds` after the start, and says what it came to. The path's counters are the caller's business.
+    pub(crate) fn finish(mut self, seconds: f64, round: u32, must_compare: bool) -> Run {
+        let had_ended = self.has_ended();
+        self.sample();
+        let outcome = match self.outcome(had_ended, must_compare) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Failed { reason: error.to_string() },
+        };
+        // Only now the listener: a server counts when its client has gone.
+        let _ = self.listener.finish();
+        let bytes = match outcome {
+            Outcome::Complete { .. } => self.target().metadata().map_or(0, |file| file.len()),
+            Outcome::Stopped | Outcome::Failed { .. } => self.growth.bytes_at(seconds) as u64,
+        };
+        let counters_after = [counters(self.place.left), counters(self.place.right)];
+        let added = |host: usize, group: &str, name: &str| {
+            let count = |table: &[String; 2]| proc::snmp_counter(&table[host], group, name);
+            count(&counters_after).saturating_sub(count(&self.counters_before))
+        };
+        let retransmitted = match self.peer.tcp() {
+            Some(_) => sent_again::share(added(0, "Tcp", "RetransSegs"), added(0, "Tcp", "OutSegs")),
+            None => sent_again::told(&self.log_of(Side::Left)),
+        };
+        Run {
+            peer: self.peer.to_string(),
+            round,
+            flow: 0,
+            outcome,
+            bytes,
+            seconds,
+            first_byte_s: self.growth.first_byte_s,
+            milestones: self.growth.milestones.clone(),
+            growth: self.growth.thinned(),
+            overlap_bits_per_s: None,
+            retransmitted,
+            sender: self.usage(Side::Left),
+            receiver: self.usage(Side::Right),
+            tcp: self.tcp.clone(),
+            socket_drops: (0..2).map(|host| added(host, "Udp", "RcvbufErrors")).sum(),
+            path: Counters::default(),
+        }
+    }
+
+    fn outcome(&mut self, had_ended: bool, must_compare: bool) -> Result<Outcome, TransferError> {
+        let target = self.target();
+        let Some(connector) = &mut self.connector else { return Ok(Outcome::Stopped) };
+        let status = connector.finish()?;
+        if !had_ended {
+            return Ok(Outcome::Stopped);
+        }
+        if !status.success() {
+            return Err(TransferError::ClientEnded { status, said: connector.last_line() });
+        }
+        if connector.side == Side::Left {
+            // The sender has gone, but the receiver may still be writing; it ends by itself.
+            self.listener.finish()?;
+        }
+        let is_as_sent = match must_compare {
+            true => content::is_same(self.place.file, &target).unwrap_or(false),
+            false => length(&target) == length(self.place.file),
+        };
+        if !is_as_sent {
+            return Err(TransferError::Differs {
+                received_bytes: length(&target),
+                sent_bytes: length(self.place.file),
+            });
+        }
+        Ok(Outcome::Complete { verified: must_compare })
+    }
+
+    fn received(&self) -> PathBuf {
+        self.place.directory.join("received")
+    }
+
+    fn target(&self) -> PathBuf {
+        self.received().join(self.place.file.file_name().expect("the file has a name"))
+    }
+
+    fn log_of(&self, side: Side) -> String {
+        self.ends().filter(|process| process.side == side).map(Process::log).collect()
+    }
+
+    fn usage(&self, side: Side) -> Usage {
+        self.ends().find(|process| process.side == side).map(Process::usage).unwrap_or_default()
+    }
+
+    fn ends(&self) -> impl Iterator<Item = &Process> {
+        std::iter::once(&self.listener).chain(&self.connector)
+    }
+}
+
+fn wait_until_ready(listener: &mut Process, readiness: Readiness) -> Result<(), TransferError> {
+    let begin = Instant::now();
+    let is_open = |process: &Process| match readiness {
+        Readiness::Tcp(port) => proc::is_port_open(process.id(), "tcp", port),
+        Readiness::Udp(port) => proc::is_port_open(process.id(), "udp", port),
+    };
+    while !is_open(listener) {
+        if listener.has_ended() {
+            return Err(TransferError::ListenerEnded { status: listener.finish()?, said: listener.last_line() });
+        }
+        if begin.elapsed() > Duration::from_secs(READY_SECONDS_MAX) {
+            return Err(TransferError::NotListening { seconds: READY_SECONDS_MAX, said: listener.last_line() });
+        }
+        sleep(READY_INTERVAL);
+    }
+    Ok(())
+}
+
+/// The counters of a namespace.
+fn counters(host: &Host) -> String {
+    host.run(|| fs::read_to_string("/proc/thread-self/net/snmp")).and_then(std::convert::identity).unwrap_or_default()
+}
+
+fn length(path: &Path) -> u64 {
+    path.metadata().map_or(0, |file| file.len())
+}

@@ -1,0 +1,167 @@
+//! A child process: started, watched, ended by its id, and what it cost.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use wait4::Wait4 as _;
+
+use super::proc;
+use crate::error::{LastLine, TransferError};
+use crate::network::Side;
+use crate::peer::Launch;
+use crate::results::Usage;
+
+/// How long a process may take to end by itself when it is asked to, before it is killed.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(3);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
+/// A line of a log in a table.
+const LINE_CHARACTERS_MAX: usize = 200;
+
+/// A running child, or one that has ended. Dropping it kills it and its descendants.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) side: Side,
+    log: PathBuf,
+    usage: Usage,
+    status: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts it. What it prints goes to the log, or its standard output to `received` if that is what it receives.
+    pub(crate) fn start(launch: Launch, log: PathBuf, received: &Path) -> Result<Self, TransferError> {
+        let Launch { side, mut command, is_stdout_received } = launch;
+        let create =
+            |path: &Path| File::create(path).map_err(|source| TransferError::Write { path: path.to_owned(), source });
+        let output = create(&log)?;
+        let stdout =
+            if is_stdout_received { create(received)? } else { output.try_clone().map_err(TransferError::Wait)? };
+        // A group of its own, so that an interrupt from the terminal ends us first, and we end it.
+        command.stdout(stdout).stderr(output).process_group(0);
+        let program = command.get_program().into();
+        let child = command.spawn().map_err(|source| TransferError::Start { program, source })?;
+        Ok(Self { child, side, log, usage: Usage::default(), status: None })
+    }
+
+    /// Whether it has ended; how, once [`finish`](Self::finish) was called.
+    pub(crate) fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.status.is_some() || !matches!(waitid(WaitId::Pid(self.pid()), options), Ok(None))
+    }
+
+    /// Takes note of what it and its descendants have cost until now: those that are killed later tell nobody.
+    pub(crate) fn look(&mut self) {
+        let tree = proc::tree(self.pid().as_raw_nonzero().get());
+        self.usage.cpu_s = self.usage.cpu_s.max(proc::cpu_s(&tree));
+        let resident = tree.iter().map(|process| proc::resident_bytes_max(process.pid)).max();
+        self.usage.resident_bytes_max = self.usage.resident_bytes_max.max(resident.unwrap_or(0));
+    }
+
+    /// Ends it if it has not ended: it is asked first, then killed with all its descendants.
+    pub(crate) fn finish(&mut self) -> Result<ExitStatus, TransferError> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
+        self.look();
+        let tree = proc::tree(self.pid().as_raw_nonzero().get());
+        if !self.has_ended() {
+            // Fails only if it ends right now.
+            let _ = kill_process(self.pid(), Signal::TERM);
+            let asked = Instant::now();
+            while !self.has_ended() && asked.elapsed() < FAREWELL_TIME_MAX {
+                sleep(LOOK_AGAIN_AFTER);
+            }
+        }
+        if !self.has_ended() {
+            let _ = kill_process(self.pid(), Signal::KILL);
+        }
+        let used = self.child.wait4().map_err(TransferError::Wait)?;
+        for descendant in tree.iter().skip(1).filter_map(|process| Pid::from_raw(process.pid)) {
+            // Most have ended with their parent.
+            let _ = kill_process(descendant, Signal::KILL);
+        }
+        let cpu_s = (used.rusage.utime + used.rusage.stime).as_secs_f64();
+        self.usage.cpu_s = self.usage.cpu_s.max(cpu_s);
+        self.usage.resident_bytes_max = self.usage.resident_bytes_max.max(used.rusage.maxrss);
+        self.status = Some(used.status);
+        Ok(used.status)
+    }
+
+    /// What it cost, with all descendants, as far as it is known.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn last_line(&self) -> LastLine {
+        let log = self.log();
+        let line = log.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        LastLine(line.chars().take(LINE_CHARACTERS_MAX).collect())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nobody asks any more how it ended.
+        let _: Result<_, io::Error> = self.finish().map_err(io::Error::other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn start(directory: &Path, script: &str) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let launch = Launch { side: Side::Left, command, is_stdout_received: false };
+        Process::start(launch, directory.join("log"), &directory.join("received")).expect("sh starts")
+    }
+
+    #[test]
+    fn a_process_that_ends_tells_what_it_used_and_said() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut process = start(directory.path(), "echo first; echo last >&2; exit 3");
+        while !process.has_ended() {
+            sleep(LOOK_AGAIN_AFTER);
+        }
+        assert_eq!(process.finish().expect("it ended").code(), Some(3));
+        assert_eq!(process.last_line(), LastLine("last".into()));
+        assert!(process.usage().resident_bytes_max > 0);
+    }
+
+    #[test]
+    fn one_that_goes_on_is_ended_with_its_children() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut process = start(directory.path(), "sleep 1000 & echo $!; wait");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while process.log().is_empty() && Instant::now() < deadline {
+            sleep(LOOK_AGAIN_AFTER);
+        }
+        let child: i32 = process.log().trim().parse().expect("the child's id");
+        process.finish().expect("it ends");
+        while !proc::tree(child).is_empty() && Instant::now() < deadline {
+            sleep(LOOK_AGAIN_AFTER); // until its new parent has waited for it
+        }
+        assert!(proc::tree(child).is_empty());
+    }
+}

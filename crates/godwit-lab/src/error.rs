@@ -1,0 +1,112 @@
+//! Why a benchmark did not run, or not to its end.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use crate::network::{CalibrationError, CongestionError, NetworkError};
+use crate::peer::SetUpError;
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// No network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The network could not be measured.
+    #[error("the path could not be calibrated: {0}")]
+    Calibration(#[from] CalibrationError),
+    /// The congestion control of TCP cannot be chosen.
+    #[error(transparent)]
+    Congestion(#[from] CongestionError),
+    /// A directory or file for the transfers could not be made.
+    #[error("cannot write {path}: {source}; choose another place with --dir")]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A setting of a namespace could not be changed.
+    #[error("cannot set {setting} in the namespace {namespace}: does the kernel have it? (sysctl {name})", name = .setting.split('=').next().unwrap_or_default())]
+    Setting {
+        /// As `sysctl -w` takes it.
+        setting: String,
+        /// Where.
+        namespace: String,
+    },
+    /// A program of ours could not be found.
+    #[error("this program cannot find itself: {0}")]
+    This(io::Error),
+}
+
+/// Why one transfer did not come to its end. The run is recorded as failed, and the others go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// It could not be prepared.
+    #[error(transparent)]
+    SetUp(#[from] SetUpError),
+    /// A directory or log file for it could not be made.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A process could not be started.
+    #[error("cannot start {program}: {source}")]
+    Start {
+        /// What.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The listener ended before it listened.
+    #[error("the listener ended ({status}) before its port was open: {said}")]
+    ListenerEnded {
+        /// How.
+        status: ExitStatus,
+        /// The last line of its log.
+        said: LastLine,
+    },
+    /// The listener does not listen.
+    #[error("the listener's port was not open after {seconds} s: {said}")]
+    NotListening {
+        /// How long it had.
+        seconds: u64,
+        /// The last line of its log.
+        said: LastLine,
+    },
+    /// The client failed.
+    #[error("the client ended ({status}): {said}")]
+    ClientEnded {
+        /// How.
+        status: ExitStatus,
+        /// The last line of its log.
+        said: LastLine,
+    },
+    /// What arrived is not what was sent.
+    #[error("the received file has {received_bytes} bytes and differs from the original of {sent_bytes} bytes")]
+    Differs {
+        /// Length of what arrived.
+        received_bytes: u64,
+        /// Length of what was sent.
+        sent_bytes: u64,
+    },
+    /// The system does not answer about a process.
+    #[error("cannot wait for a process: {0}")]
+    Wait(io::Error),
+}
+
+/// The last line of a program's log, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastLine(pub(crate) String);
+
+impl std::fmt::Display for LastLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { f.write_str("it printed nothing") } else { f.write_str(&self.0) }
+    }
+}

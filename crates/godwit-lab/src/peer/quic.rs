@@ -1,0 +1,14 @@
+//! quinn: this program itself plays both ends.
+
+use super::{Congestion, Launch, PORT, Readiness, Site, Transfer};
+use crate::network::Side;
+
+/// Hidden subcommands of this program.
+pub(crate) fn transfer(congestion: Congestion, site: &Site) -> Transfer {
+    let address = format!("{}:{PORT}", site.left.addr());
+    let mut listener = Launch::new(site, Side::Left, site.programs.this()).args(["quinn-serve", "--listen", &address]);
+    listener.command.args(["--congestion", congestion.name()]).arg(site.file);
+    let mut connector = Launch::new(site, Side::Right, site.programs.this()).args(["quinn-get", &address]);
+    connector.command.arg(site.target());
+    Transfer { listener, readiness: Readiness::Udp(PORT), connector }
+}

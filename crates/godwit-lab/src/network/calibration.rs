@@ -27,6 +27,8 @@ const UNLIMITED_BITS_PER_S: f64 = 100e6;
 /// Of the rate: to measure loss, below it, so that nothing queues; to measure the rate, beyond it.
 const BELOW: f64 = 0.9;
 const BEYOND: f64 = 1.1;
+/// A blast beyond the rate begins with so much of itself, so that the queue does not run empty when the sender is held up.
+const AHEAD: Duration = Duration::from_millis(20);
 /// A blast that was meant to go beyond the rate and did not reach this much of it has measured itself.
 const BEYOND_MIN: f64 = 1.02;
 
@@ -225,7 +227,8 @@ fn blast(network: &Network, from: Side, link: &LinkConfig, share: f64) -> Result
     let packet_bytes = usize::from(network.config().mtu);
     let packets = (rate_bits_per_s * BLAST.as_secs_f64() / (packet_bytes as f64 * 8.0)) as usize;
     let packets = packets.max(BLAST_PACKETS_MIN);
-    let plan = BlastPlan { rate_bits_per_s, packet_bytes, packets, one_way_max: one_way_max(link) };
+    let ahead = if share > 1.0 { AHEAD } else { Duration::ZERO };
+    let plan = BlastPlan { rate_bits_per_s, packet_bytes, packets, ahead, one_way_max: one_way_max(link) };
     let [sender, receiver] = [from, from.other()].map(|side| &network.hosts(side)[0]);
     let blast = probe::blast(sender, receiver, plan)?;
     Ok((blast, network.counters()))

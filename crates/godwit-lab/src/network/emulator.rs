@@ -1,8 +1,9 @@
 //! The emulator's thread: read what the hosts send, push it into a link, wait for what is due, write it to the host it is for.
 
-use std::io::{self, PipeReader, Read};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::num::NonZeroU64;
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use godwit_relay::{Link, LinkConfig, LinkConfigError, LinkCounters};
@@ -14,7 +15,9 @@ use thread_priority::{
 };
 use tun_rs::SyncDevice;
 
+use super::NetworkConfig;
 use super::addressing::{Side, destination};
+use super::error::NetworkError;
 use super::tally::{Distribution, Tally};
 
 /// Packets taken from one device before the others, and the links, get their turn: 64 take about 100 µs.
@@ -23,8 +26,13 @@ const READ_BURST: usize = 64;
 const WRITE_BURST: usize = 64;
 /// The largest IP packet.
 const PACKET_BYTES_MAX: usize = 65_535;
+/// How long the emulator sleeps while packets flow. To sleep and wake up costs as much as several packets, in a virtual machine as many as ten.
+const NAP: Duration = Duration::from_micros(100);
+/// What the emulator itself takes on average, half in noticing a packet and half in handing it over. It is taken off the delay of the path, so
+/// that the whole is as long as asked for.
+const OWN_LATENCY: Duration = Duration::from_micros(100);
 /// Requests that wait, each with one byte in the pipe: as many as there are threads that ask.
-pub(crate) const REQUESTS_MAX: usize = 64;
+const REQUESTS_MAX: usize = 64;
 /// The lowest of the real-time priorities: it goes before every ordinary program, and not before the machine's own watchdogs.
 const REAL_TIME_PRIORITY: u8 = 1;
 /// Where real-time priorities are not to be had.
@@ -63,65 +71,97 @@ pub(crate) struct Reading {
 
 pub(crate) struct Emulator {
     /// The hosts on the left, then those on the right.
-    pub(crate) ports: Vec<Port>,
-    pub(crate) hosts_left: usize,
+    ports: Vec<Port>,
+    hosts_left: usize,
     /// Forward and reverse.
-    pub(crate) links: [Link<Parcel>; 2],
-    pub(crate) tallies: [Tally; 2],
-    pub(crate) requests: mpsc::Receiver<Request>,
+    links: [Link<Parcel>; 2],
+    tallies: [Tally; 2],
+    requests: mpsc::Receiver<Request>,
     /// One byte for each request; closed to end the thread.
-    pub(crate) wake: PipeReader,
+    wake: PipeReader,
+}
+
+/// How to reach the thread, and to end it by dropping this.
+#[derive(Debug)]
+pub(crate) struct Reins {
+    // In this order, in which they are dropped: the thread wakes up when its pipe is closed, and has to find the channel closed by then.
+    pub(crate) requests: mpsc::SyncSender<Request>,
+    pub(crate) wake: PipeWriter,
 }
 
 impl Emulator {
+    /// Between `ports`, those on the left first.
+    ///
+    /// # Errors
+    /// A configuration that describes no path, or no pipe.
+    pub(crate) fn new(config: &NetworkConfig, ports: Vec<Port>) -> Result<(Self, Reins), NetworkError> {
+        let [(forward, forward_start), (reverse, reverse_start)] =
+            [config.forward, config.reverse].map(with_head_start);
+        let forward = Link::new(forward, config.seed).map_err(NetworkError::Forward)?;
+        // Another sequence than the forward link's, from the same seed.
+        let reverse = Link::new(reverse, !config.seed).map_err(NetworkError::Reverse)?;
+        let tallies = [forward_start, reverse_start].map(|head_start| Tally { head_start, ..Tally::default() });
+        let (requests, requested) = mpsc::sync_channel(REQUESTS_MAX);
+        let (woken, wake) = io::pipe().map_err(NetworkError::Thread)?;
+        let links = [forward, reverse];
+        let emulator = Self { ports, hosts_left: config.hosts_left, links, tallies, requests: requested, wake: woken };
+        Ok((emulator, Reins { requests, wake }))
+    }
+
     /// Forwards until the handle is dropped.
     pub(crate) fn run(mut self) {
         hurry();
         let mut buffer = vec![0; PACKET_BYTES_MAX];
-        let mut readable = Vec::new();
-        while let Ok(is_woken) = self.wait(&mut readable) {
-            if is_woken && !self.answer() {
+        while self.answer() {
+            let read = self.read(&mut buffer);
+            let written = self.deliver();
+            if read + written > 0 {
+                thread::sleep(NAP);
+            } else if self.wait().is_err() {
                 return;
             }
-            for &port in &readable {
-                self.read(port, &mut buffer);
-            }
-            self.deliver();
         }
     }
 
-    /// Waits for packets, requests, or the next packet due; says whether there are requests.
-    fn wait(&self, readable: &mut Vec<usize>) -> io::Result<bool> {
+    /// Waits for packets, requests, or the next packet due.
+    fn wait(&self) -> io::Result<()> {
         let next_due = self.links.iter().filter_map(Link::next_due).min();
         let timeout = next_due.map(|due| timespec(due.saturating_duration_since(Instant::now())));
         let mut waiting: Vec<_> = self.ports.iter().map(|port| PollFd::new(&port.device, PollFlags::IN)).collect();
         waiting.push(PollFd::new(&self.wake, PollFlags::IN));
-        readable.clear();
         match poll(&mut waiting, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => return Ok(false),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let wake = waiting.pop().expect("it was pushed last");
-        readable.extend((0..waiting.len()).filter(|&port| !waiting[port].revents().is_empty()));
-        Ok(!wake.revents().is_empty())
+        if waiting.last().is_some_and(|wake| !wake.revents().is_empty()) {
+            // What is asked stands in the channel; an end shows there, too.
+            let _ = (&self.wake).read(&mut [0; REQUESTS_MAX]);
+        }
+        Ok(())
     }
 
     /// False: the handle is gone.
     fn answer(&mut self) -> bool {
-        let is_open = matches!((&self.wake).read(&mut [0; REQUESTS_MAX]), Ok(1..));
-        while let Ok(request) = self.requests.try_recv() {
+        loop {
             // Whoever asked may have gone.
-            match request {
-                Request::Read(reply) => {
+            match self.requests.try_recv() {
+                Ok(Request::Read(reply)) => {
                     let _ = reply.send(self.reading());
                 }
-                Request::Reconfigure(from, config, reply) => {
-                    let _ = reply.send(self.links[direction(from)].reconfigure(Instant::now(), *config));
+                Ok(Request::Reconfigure(from, config, reply)) => {
+                    let _ = reply.send(self.reconfigure(direction(from), *config));
                 }
+                Err(mpsc::TryRecvError::Empty) => return true,
+                Err(mpsc::TryRecvError::Disconnected) => return false,
             }
         }
-        is_open
+    }
+
+    fn reconfigure(&mut self, direction: usize, config: LinkConfig) -> Result<(), LinkConfigError> {
+        let (config, head_start) = with_head_start(config);
+        self.links[direction].reconfigure(Instant::now(), config)?;
+        self.tallies[direction].head_start = head_start;
+        Ok(())
     }
 
     fn reading(&mut self) -> Reading {
@@ -131,12 +171,18 @@ impl Emulator {
         Reading { at: Instant::now(), directions, cpu: thread_cpu() }
     }
 
-    fn read(&mut self, port: usize, buffer: &mut [u8]) {
-        for _ in 0..READ_BURST {
-            // WouldBlock ends the burst; anything else means that the device is being taken down.
-            let Ok(length_bytes) = self.ports[port].device.recv(buffer) else { return };
-            self.enter(port, &buffer[..length_bytes]);
+    /// Takes what the hosts have sent; says how many packets.
+    fn read(&mut self, buffer: &mut [u8]) -> usize {
+        let mut read = 0;
+        for port in 0..self.ports.len() {
+            for _ in 0..READ_BURST {
+                // WouldBlock ends the burst; anything else means that the device is being taken down.
+                let Ok(length_bytes) = self.ports[port].device.recv(buffer) else { break };
+                self.enter(port, &buffer[..length_bytes]);
+                read += 1;
+            }
         }
+        read
     }
 
     fn enter(&mut self, port: usize, packet: &[u8]) {
@@ -159,16 +205,20 @@ impl Emulator {
         (side != from && host < hosts).then_some(first + host)
     }
 
-    fn deliver(&mut self) {
+    /// Hands over what has arrived; says how many packets.
+    fn deliver(&mut self) -> usize {
+        let mut written = 0;
         for (link, tally) in self.links.iter_mut().zip(&mut self.tallies) {
             for _ in 0..WRITE_BURST {
                 let now = Instant::now();
                 let Some((parcel, due)) = link.pop_due_at(now) else { break };
-                tally.lateness.record(now.saturating_duration_since(due));
+                tally.lateness.record(now.saturating_duration_since(due + tally.head_start));
                 tally.left_bytes += parcel.bytes.len() as u64;
                 tally.unsent += u64::from(self.ports[parcel.leaves_by].device.send(&parcel.bytes).is_err());
+                written += 1;
             }
         }
+        written
     }
 }
 
@@ -192,6 +242,12 @@ fn hurry() {
     if !is_real_time {
         let _ = rustix::process::setpriority_process(None, NICENESS);
     }
+}
+
+/// The path for the link, and how much earlier than asked packets come out of it.
+fn with_head_start(config: LinkConfig) -> (LinkConfig, Duration) {
+    let head_start = OWN_LATENCY.min(config.delay);
+    (LinkConfig { delay: config.delay - head_start, ..config }, head_start)
 }
 
 fn direction(from: Side) -> usize {

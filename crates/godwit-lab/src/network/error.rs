@@ -11,8 +11,10 @@ use super::iproute::IprouteError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// Not root.
-    #[error("network namespaces and TUN devices need root: run it with sudo, or in a container with --privileged")]
+    /// Not root, or root without the rights.
+    #[error(
+        "network namespaces and TUN devices need root (CAP_NET_ADMIN and CAP_SYS_ADMIN): run it with sudo, or in a container with --privileged"
+    )]
     NotRoot,
     /// No TUN devices.
     #[error(

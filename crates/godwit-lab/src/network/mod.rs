@@ -13,16 +13,16 @@ mod namespace;
 mod probe;
 mod tally;
 
-use std::io::{PipeWriter, Write};
+use std::io::Write;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use emulator::{Emulator, Port, Reading, Request};
-use godwit_relay::{Link, LinkConfig, LinkConfigError};
+use emulator::{Emulator, Port, Reading, Reins, Request};
+use godwit_relay::{LinkConfig, LinkConfigError};
 use kernel_drops::KernelDrops;
 use namespace::{Namespace, Naming};
-use tally::Tally;
+use rustix::thread::{CapabilitySet, capabilities};
 
 pub use addressing::{HOSTS_MAX, Side};
 pub use calibration::{Calibration, Deviation, DirectionCalibration};
@@ -66,9 +66,8 @@ pub struct Network {
     left: Vec<Host>,
     right: Vec<Host>,
     meter: Mutex<Meter>,
-    requests: mpsc::SyncSender<Request>,
-    /// `Some` until drop. Closing it ends the thread.
-    wake: Option<PipeWriter>,
+    /// `Some` until drop. Letting go ends the thread.
+    reins: Option<Reins>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -88,12 +87,7 @@ impl Network {
     /// What is missing on this machine and what to do, or the value of the configuration that describes no network.
     pub fn start(config: &NetworkConfig) -> Result<Self, NetworkError> {
         config.check()?;
-        // Another sequence than the forward link's, from the same seed.
-        let forward = Link::new(config.forward, config.seed).map_err(NetworkError::Forward)?;
-        let reverse = Link::new(config.reverse, !config.seed).map_err(NetworkError::Reverse)?;
-        if !rustix::process::geteuid().is_root() {
-            return Err(NetworkError::NotRoot);
-        }
+        check_rights()?;
         device::check()?;
         namespace::remove_leftovers()?;
 
@@ -103,22 +97,13 @@ impl Network {
         let (left, left_drops) = side(Side::Left, config.hosts_left)?;
         let (right, right_drops) = side(Side::Right, config.hosts_right)?;
 
-        let (requests, requested) = mpsc::sync_channel(emulator::REQUESTS_MAX);
-        let (woken, wake) = std::io::pipe().map_err(NetworkError::Thread)?;
-        let emulator = Emulator {
-            ports,
-            hosts_left: config.hosts_left,
-            links: [forward, reverse],
-            tallies: [Tally::default(), Tally::default()],
-            requests: requested,
-            wake: woken,
-        };
+        let (emulator, reins) = Emulator::new(config, ports)?;
         let thread = std::thread::Builder::new().name("emulator".into()).spawn(move || emulator.run());
         let thread = thread.map_err(NetworkError::Thread)?;
         let meter =
             Meter { since: Instant::now(), cpu_before: Duration::ZERO, kernel_drops: [left_drops, right_drops] };
-        let (wake, thread) = (Some(wake), Some(thread));
-        Ok(Self { config: *config, left, right, meter: Mutex::new(meter), requests, wake, thread })
+        let (meter, reins, thread) = (Mutex::new(meter), Some(reins), Some(thread));
+        Ok(Self { config: *config, left, right, meter, reins, thread })
     }
 
     /// From now on the direction that begins at `from` is another path; what is in its queue stays there.
@@ -178,8 +163,9 @@ impl Network {
     }
 
     fn ask(&self, request: Request) {
-        self.requests.send(request).expect(THREAD_LIVES);
-        self.wake.as_ref().expect("it is open until drop").write_all(&[0]).expect(THREAD_LIVES);
+        let Reins { requests, wake } = self.reins.as_ref().expect("they are held until drop");
+        requests.send(request).expect(THREAD_LIVES);
+        (&*wake).write_all(&[0]).expect(THREAD_LIVES);
     }
 }
 
@@ -187,7 +173,7 @@ const THREAD_LIVES: &str = "the emulator's thread lives as long as the network";
 
 impl Drop for Network {
     fn drop(&mut self) {
-        self.wake = None;
+        self.reins = None;
         if let Some(thread) = self.thread.take() {
             // A panic has been printed by its thread.
             let _ = thread.join();
@@ -202,7 +188,11 @@ impl NetworkConfig {
                 return Err(NetworkError::Hosts(hosts));
             }
         }
-        if self.mtu < MTU_MIN { Err(NetworkError::Mtu(self.mtu)) } else { Ok(()) }
+        if self.mtu < MTU_MIN {
+            return Err(NetworkError::Mtu(self.mtu));
+        }
+        self.forward.check().map_err(NetworkError::Forward)?;
+        self.reverse.check().map_err(NetworkError::Reverse)
     }
 }
 
@@ -228,6 +218,13 @@ impl Meter {
         (self.since, self.cpu_before) = (reading.at, reading.cpu);
         counters
     }
+}
+
+/// Root in a container may not be enough.
+fn check_rights() -> Result<(), NetworkError> {
+    let needed = CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN;
+    let held = capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));
+    if held { Ok(()) } else { Err(NetworkError::NotRoot) }
 }
 
 fn make_side(

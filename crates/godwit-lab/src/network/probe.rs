@@ -38,6 +38,8 @@ pub(crate) struct BlastPlan {
     /// Size of the IP packets.
     pub(crate) packet_bytes: usize,
     pub(crate) packets: usize,
+    /// What would be due after that time goes out at once.
+    pub(crate) ahead: Duration,
     /// The longest way from host to host.
     pub(crate) one_way_max: Duration,
 }
@@ -111,16 +113,22 @@ fn send(socket: &UdpSocket, plan: BlastPlan) -> io::Result<Duration> {
     hurry();
     let mut payload = vec![0; plan.packet_bytes - HEADER_BYTES];
     let packets_per_s = plan.rate_bits_per_s / (plan.packet_bytes as f64 * 8.0);
+    let ahead = (plan.ahead.as_secs_f64() * packets_per_s) as usize;
     let start = Instant::now();
     let mut sent = 0;
     while sent < plan.packets {
-        let due = (start.elapsed().as_secs_f64() * packets_per_s) as usize + 1;
+        let due = (start.elapsed().as_secs_f64() * packets_per_s) as usize + 1 + ahead;
         while sent < due.min(plan.packets) {
             payload[..8].copy_from_slice(&(sent as u64).to_be_bytes());
             socket.send(&payload)?;
             sent += 1;
         }
-        thread::sleep(PACE.max(Duration::from_secs_f64(sent as f64 / packets_per_s).saturating_sub(start.elapsed())));
+        thread::sleep(
+            PACE.max(
+                Duration::from_secs_f64((sent.saturating_sub(ahead)) as f64 / packets_per_s)
+                    .saturating_sub(start.elapsed()),
+            ),
+        );
     }
     Ok(start.elapsed())
 }

@@ -70,6 +70,8 @@ pub(crate) struct Tally {
     /// Packets that the kernel did not take from the emulator.
     pub(crate) unsent: u64,
     pub(crate) queue_delay: Distribution,
+    /// How much earlier than asked packets come out of the link.
+    pub(crate) head_start: Duration,
     /// How late packets left.
     pub(crate) lateness: Distribution,
     /// The link's counters at the last reading.
@@ -79,7 +81,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// What was counted, the link having come to `link`; counting starts anew.
     pub(crate) fn take(&mut self, link: LinkCounters) -> Self {
-        std::mem::replace(self, Self { link_before: link, ..Self::default() })
+        std::mem::replace(self, Self { link_before: link, head_start: self.head_start, ..Self::default() })
     }
 
     /// The public view of a tally that was taken when the link had come to `link`. `kernel_drops`: packets that never reached the emulator.

@@ -43,6 +43,13 @@ const TEST_PACKETS: f64 = 100.0;
 /// The drain tests of all flows sit on multiples of this, so that they drain together.
 const DRAIN_SLOT_MIN: f64 = 5.0;
 const DRAIN_SLOT_MAX: f64 = 20.0;
+/// Bounds of what the queue adds to the pace.
+const FASTEST: f64 = 0.05;
+const SLOWEST: f64 = -0.15;
+/// An error of the queue that stays for some twenty rounds counts for four: it is an estimate that is wrong by a per cent or two, or
+/// the share of a flow that is far from equal. More at once would make the queue swing.
+const LEAN_WEIGHT: f64 = 0.05;
+const LEAN_GAIN: f64 = 3.0;
 const COHORTS_MAX: usize = 64;
 const RATE_MIN_PER_RTT: f64 = 4.0;
 
@@ -160,6 +167,8 @@ pub(super) struct Core {
     competition: Option<Competition>,
     contest: Contest,
     gain: f64,
+    /// The mean error of the queue over the last rounds.
+    lean: f64,
     hold: Hold,
     test: DownTest,
     next_test: f64,
@@ -194,6 +203,7 @@ impl Core {
             competition: None,
             contest: Contest::new(wall_clock),
             gain: 1.0,
+            lean: 0.0,
             hold: Hold { until: 0.0, rate: f64::MAX },
             test: DownTest::None,
             next_test: 0.0,
@@ -442,7 +452,7 @@ impl Core {
 
     fn cruise(&mut self) {
         self.state = State::Cruise;
-        self.gain = 1.0;
+        (self.gain, self.lean) = (1.0, 0.0);
         self.contest.calm_down();
         self.mark(Purpose::Calm);
     }
@@ -544,7 +554,7 @@ impl Core {
             Some(competition) if is_alone => {
                 let window = competition.window();
                 self.competition = None;
-                self.gain = 1.0;
+                (self.gain, self.lean) = (1.0, 0.0);
                 let until = self.now + 2.0_f64.max(15.0 * self.delay.min_rtt());
                 self.hold = Hold { until, rate: 0.97 * probe.bandwidth };
                 self.contest.left(self.now, window, probe.bandwidth);
@@ -602,6 +612,7 @@ impl Core {
             // A standing queue means that the last round is the share.
             self.bandwidth.reset(last_round);
         }
+        self.lean += LEAN_WEIGHT * (self.queue_error().clamp(SLOWEST, FASTEST) - self.lean);
         self.steer();
         self.mark(if self.gain > 1.03 { Purpose::Up } else { Purpose::Calm });
     }
@@ -616,9 +627,8 @@ impl Core {
     /// Steers the queue towards its target.
     fn steer(&mut self) {
         let (queue, target) = (self.delay.queue(), self.target_queue());
-        let time = 2.5 * self.delay.min_rtt() + 0.03;
-        let slowest = if self.policy.kind == PolicyKind::Low { -0.5 } else { -0.15 };
-        let mut gain = 1.0 + ((target - queue) / time).clamp(slowest, 0.05);
+        let slowest = if self.policy.kind == PolicyKind::Low { -0.5 } else { SLOWEST };
+        let mut gain = 1.0 + (self.queue_error() + LEAN_GAIN * self.lean).clamp(slowest, FASTEST);
         if self.pulse.is_up() {
             if queue > 0.7 * target {
                 self.pulse.look();
@@ -630,6 +640,11 @@ impl Core {
             gain = gain.min(1.0);
         }
         self.gain = gain;
+    }
+
+    /// How much faster the pace should be for the queue to reach its target soon.
+    fn queue_error(&self) -> f64 {
+        (self.target_queue() - self.delay.queue()) / (2.5 * self.delay.min_rtt() + 0.03)
     }
 
     fn start_test(&mut self, pace: f64, trigger_loss: f64, queue: f64, is_periodic: bool) {

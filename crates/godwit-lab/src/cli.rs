@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use godwit_lab::link_spec::{self, LinkSpec};
-use godwit_lab::network::{CalibrationError, Deviation, DirectionCalibration, Network, NetworkConfig, NetworkError};
+use clap::{Parser, Subcommand};
+use godwit_lab::network::{CalibrationError, Deviation, DirectionCalibration, Network, NetworkError};
 use godwit_lab::scenario;
 
+use crate::path_arguments::{PathArguments, PathError, path_help};
 use crate::run_command::{self, RunArguments, RunError};
+use crate::shell_command::{self, ShellArguments, ShellError};
 
 /// Real kernels over an emulated path: network namespaces joined by a link emulator, and peers side by side.
 #[derive(Debug, Parser)]
@@ -24,38 +25,18 @@ enum Command {
     /// Measure whether a path is what it is said to be on this machine.
     #[command(after_help = path_help())]
     Calibrate(Box<PathArguments>),
+    #[command(after_help = path_help())]
+    Shell(Box<ShellArguments>),
     Run(RunArguments),
-}
-
-/// A path, by name or in words.
-#[derive(Debug, Args)]
-struct PathArguments {
-    /// The path of this scenario.
-    scenario: Option<String>,
-    /// Both directions of the path, without losses on the way back (see below).
-    #[arg(long, value_name = "PATH", conflicts_with = "scenario")]
-    path: Option<LinkSpec>,
-    /// The way back, if it is another.
-    #[arg(long, value_name = "PATH")]
-    reverse: Option<LinkSpec>,
-    /// Hosts on each side.
-    #[arg(long, default_value_t = 1)]
-    hosts: usize,
-    /// Of the devices, in bytes.
-    #[arg(long, default_value_t = 1500)]
-    mtu: u16,
-    /// Decides all random faults.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
 }
 
 /// Why nothing was done, or not all of it.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
-    #[error("no scenario is called {0}; `godwit-lab list` names them")]
-    Scenario(String),
-    #[error("name a scenario (`godwit-lab list`), or describe a path, as in --path rate=300M,delay=50ms,loss=1%")]
-    NoPath,
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Shell(#[from] ShellError),
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
@@ -71,6 +52,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::List => list(),
         Command::Calibrate(path) => calibrate(&path),
+        Command::Shell(arguments) => shell_command::run(&arguments).map_err(CliError::from),
         Command::Run(arguments) => run_command::run(&arguments).map_err(CliError::from),
     };
     match done {
@@ -116,29 +98,4 @@ fn print_direction(name: &str, direction: &DirectionCalibration) {
         direction.loss_margin * 100.0,
         direction.unplanned_drops
     );
-}
-
-fn path_help() -> String {
-    format!("A PATH is a list with commas, as in rate=300M,delay=50ms,loss=1%:\n{}", link_spec::HELP)
-}
-
-impl PathArguments {
-    fn network(&self) -> Result<NetworkConfig, CliError> {
-        if let Some(name) = &self.scenario {
-            let scenario = scenario::named(name).ok_or_else(|| CliError::Scenario(name.clone()))?;
-            return Ok(NetworkConfig { seed: self.seed, ..scenario.network });
-        }
-        let forward = self.path.ok_or(CliError::NoPath)?;
-        let reverse = self.reverse.unwrap_or_else(|| forward.without_faults());
-        let [forward, reverse] = LinkSpec::resolve(forward, reverse);
-        let hosts = (self.hosts, self.hosts);
-        Ok(NetworkConfig {
-            forward,
-            reverse,
-            hosts_left: hosts.0,
-            hosts_right: hosts.1,
-            mtu: self.mtu,
-            seed: self.seed,
-        })
-    }
 }

@@ -3,7 +3,11 @@
 #[cfg(target_os = "linux")]
 mod cli;
 #[cfg(target_os = "linux")]
+mod path_arguments;
+#[cfg(target_os = "linux")]
 mod run_command;
+#[cfg(target_os = "linux")]
+mod shell_command;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

@@ -30,6 +30,7 @@ pub use counters::{Counters, DirectionCounters};
 pub use error::{CalibrationError, CongestionError, NetworkError};
 pub use host::Host;
 pub use iproute::{IprouteError, Refusal};
+pub use namespace::running_host;
 
 /// The least MTU with which IPv6 works (RFC 8200, section 5).
 const MTU_MIN: u16 = 1280;

@@ -74,11 +74,32 @@ impl Drop for Namespace {
 /// Removes the namespaces of runs that were killed.
 pub(crate) fn remove_leftovers() -> Result<(), IprouteError> {
     let list = ip(&["netns", "list"])?;
-    for name in leftovers(&list, |pid| Path::new("/proc").join(pid.to_string()).exists()) {
+    for name in leftovers(&list, process_exists) {
         // Another run may be removing it at the same time.
         let _ = ip(&["netns", "delete", name]);
     }
     Ok(())
+}
+
+/// The namespace of the first host of a side, of the network that was started last and is still up; another process may hold it.
+///
+/// # Errors
+/// `ip` could not be asked.
+pub fn running_host(side: Side) -> Result<Option<String>, IprouteError> {
+    let list = ip(&["netns", "list"])?;
+    Ok(last_started(&list, side, process_exists).map(str::to_owned))
+}
+
+fn last_started(list: &str, side: Side, is_alive: impl Fn(u32) -> bool) -> Option<&str> {
+    let names = list.lines().filter_map(|line| line.split_whitespace().next());
+    let is_first_host = |name: &&str| name.ends_with(&format!("-{}0", side.name()));
+    let running =
+        names.filter(is_first_host).filter_map(|name| Some((owner(name).filter(|&pid| is_alive(pid))?, name)));
+    running.max().map(|(_, name)| name)
+}
+
+fn process_exists(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
 }
 
 /// The names in what `ip netns list` prints that belong to a process which is no more.
@@ -103,6 +124,14 @@ mod tests {
             "godwit-lab-17-0-left0 (id: 3)\ngodwit-lab-18-0-left0\nother-17\ngodwit-lab-x\n\ngodwit-lab-17-0-right0\n";
         assert_eq!(leftovers(list, |pid| pid == 18), ["godwit-lab-17-0-left0", "godwit-lab-17-0-right0"]);
         assert!(leftovers("", |_| false).is_empty());
+    }
+
+    #[test]
+    fn the_network_started_last_is_found() {
+        let list = "godwit-lab-17-0-left0 (id: 3)\ngodwit-lab-20-0-right0\ngodwit-lab-20-0-left10\ngodwit-lab-18-0-left0\ngodwit-lab-9-0-left0";
+        assert_eq!(last_started(list, Side::Left, |_| true), Some("godwit-lab-18-0-left0"));
+        assert_eq!(last_started(list, Side::Left, |pid| pid < 18), Some("godwit-lab-17-0-left0"));
+        assert_eq!(last_started(list, Side::Right, |pid| pid < 20), None);
     }
 
     #[test]

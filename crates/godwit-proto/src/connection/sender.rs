@@ -7,60 +7,26 @@
 #[cfg(test)]
 mod checks;
 mod probing;
+mod reports;
 mod retransmission;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+pub(super) use self::reports::{AckReport, Acked, Received};
 use self::retransmission::DROP_REQUESTS_MAX;
 use super::flights::Flights;
 use super::loss_list::LossList;
 use super::pacer::Pacer;
 use super::packet_pairs::PacketPairs;
-use super::recent_rate::{Arrival, RecentRate};
+use super::recent_rate::RecentRate;
 use super::rtt::RttEstimator;
 use super::send_buffer::{Numbering, SendBuffer, SlabRun};
 use super::stats::SenderStats;
-use crate::congestion::{Control, Controller, Feedback, Lost, ReceiverReport, RttSample, Sent};
+use crate::congestion::{Control, Controller, Sent};
 use crate::datagram::SEGMENTS_MAX;
-use crate::packet::{AckRates, HEADER_BYTES, LossReport};
+use crate::packet::HEADER_BYTES;
 use crate::seq::{MsgNumber, Seq};
-
-/// The peer's view of what it received, from a full ACK.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AckReport {
-    /// When the kernel got it.
-    pub(super) arrived: Instant,
-    pub(super) ack_seq: Seq,
-    pub(super) available_packets: u32,
-    pub(super) rates: Option<AckRates>,
-    /// What only one of our own ends tells.
-    pub(super) received: Option<Received>,
-}
-
-/// What the peer has received beside the cumulative position.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Received {
-    /// Everything before this has arrived or was reported missing.
-    pub(super) known_to: Seq,
-    /// Different packets that have arrived, modulo 2^32.
-    pub(super) packets: u32,
-    /// How long the peer held this news after its newest packet had arrived.
-    pub(super) age: Duration,
-    /// From the sending of that packet to this news, without the time that the peer held it.
-    pub(super) rtt: Option<Duration>,
-}
-
-/// What an acknowledgement was worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Acked {
-    /// It lies outside of what was sent; nothing was done (deviation 1).
-    Invalid,
-    /// Nothing new was acknowledged.
-    Old,
-    /// Packets were released.
-    Progress,
-}
 
 /// What one call to the kernel can carry.
 #[derive(Clone, Copy, Debug)]
@@ -190,64 +156,6 @@ impl Sender {
         true
     }
 
-    /// A full ACK.
-    pub(super) fn on_ack(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator) -> Acked {
-        let Some(index) = self.valid_ack(report.ack_seq) else { return Acked::Invalid };
-        self.fully_acked = self.fully_acked.max(index);
-        if index >= self.una {
-            // A window of 0 could never be seen to open again: one packet is always allowed. Deviation 23.
-            self.window_end = index + u64::from(report.available_packets.max(1));
-        }
-        let is_progress = self.release_before(now, report.arrived, index, rtt);
-        if let Some(received) = report.received {
-            self.on_received(report.arrived, received);
-        }
-        self.stats.acks_received_packets += u64::from(is_progress);
-        self.feed_back(now, report, rtt);
-        if is_progress { Acked::Progress } else { Acked::Old }
-    }
-
-    /// A light ACK. It says nothing of the peer's window and not enough for the controller; but what it covers has arrived, so
-    /// it is released, where libudt waits for the full ACK: at 10 Gbit/s 12 MB fewer stay in the send buffer. Deviation 22.
-    pub(super) fn on_light_ack(&mut self, now: Instant, ack_seq: Seq, rtt: &RttEstimator) -> Acked {
-        let Some(index) = self.valid_ack(ack_seq) else { return Acked::Invalid };
-        if self.release_before(now, now, index, rtt) { Acked::Progress } else { Acked::Old }
-    }
-
-    /// A NAK that the kernel got at `arrived`. Entries outside of what is in flight are counted and ignored (deviation 1).
-    pub(super) fn on_nak(&mut self, now: Instant, arrived: Instant, report: &LossReport<'_>, rtt: &RttEstimator) {
-        self.stats.naks_received_packets += 1;
-        let mut lost = Lost { now, first: u64::MAX, packets: 0, next_tag: self.next, in_flight_packets: 0 };
-        // Ranges that overlap must not multiply the work: one NAK can name no more than what is in flight.
-        let mut budget = self.next - self.una;
-        for range in report.ranges() {
-            let (first, last) = (self.index_of(range.first), self.index_of(range.last));
-            if last >= self.next as i64 || last < first {
-                self.stats.invalid_entries += 1;
-                continue;
-            }
-            let first = first.max(self.una as i64) as u64;
-            if last < first as i64 || budget == 0 {
-                continue;
-            }
-            let last = (last as u64).min(first + budget - 1);
-            budget -= last - first + 1;
-            lost.first = lost.first.min(first);
-            // What lies between two reports was not reported: it has arrived. A later report may take that back.
-            self.flights.deliver_before(arrived, first);
-            lost.packets += self.mark_lost(now, first, last, rtt);
-            self.flights.deliver_before(arrived, last + 2);
-        }
-        self.stats.invalid_entries += report.malformed_entries() as u64;
-        if lost.first == u64::MAX {
-            return;
-        }
-        self.stats.lost_packets += u64::from(lost.packets);
-        lost.in_flight_packets = self.pipe_packets();
-        self.controller.on_lost(&lost);
-        self.report_cohorts(now);
-    }
-
     /// The probe timer and the controller's have run out, if they have.
     pub(super) fn on_timeout(&mut self, now: Instant, rtt: &RttEstimator) {
         if self.controller.next_timer().is_some_and(|at| at <= now) {
@@ -359,93 +267,6 @@ impl Sender {
     /// The index that a sequence number near the window stands for; negative for numbers before the first packet.
     fn index_of(&self, seq: Seq) -> i64 {
         self.una as i64 + i64::from(self.seq_of(self.una).offset_to(seq))
-    }
-
-    /// The index of an ACK if it lies in what was sent. Old ones count as the first unacknowledged packet.
-    fn valid_ack(&mut self, ack_seq: Seq) -> Option<u64> {
-        let index = self.index_of(ack_seq);
-        if index > self.next as i64 {
-            self.stats.invalid_entries += 1;
-            return None;
-        }
-        Some(u64::try_from(index).unwrap_or(0))
-    }
-
-    /// Everything before `index` has arrived; false if that was known.
-    fn release_before(&mut self, now: Instant, arrived: Instant, index: u64, rtt: &RttEstimator) -> bool {
-        if index <= self.una {
-            return false;
-        }
-        let stats = &mut self.stats;
-        self.flights.release_before(arrived, index, |flight| {
-            // Acknowledged sooner than a retransmission could have been: the original had arrived.
-            if flight.transmissions > 1 && now - flight.sent < rtt.srtt() / 2 {
-                stats.spurious_retransmissions_packets += 1;
-            }
-        });
-        self.una = index;
-        // The window may have shrunk since those packets left.
-        self.window_end = self.window_end.max(index);
-        self.lost.remove_before(self.seq_of(index));
-        self.buffer.release_before(index);
-        self.probes = 0;
-        self.arm_probe(now, rtt);
-        true
-    }
-
-    /// The peer has everything before this that it did not report missing.
-    fn on_received(&mut self, arrived: Instant, received: Received) {
-        let index = self.index_of(received.known_to);
-        if index > self.next as i64 {
-            self.stats.invalid_entries += 1;
-        } else if let Ok(index) = u64::try_from(index) {
-            self.flights.deliver_before(arrived, index);
-            // The count is that of the moment when its newest packet arrived there.
-            let counted = arrived.checked_sub(received.age).unwrap_or(arrived);
-            self.flights.count_received(counted, received.packets);
-        }
-    }
-
-    fn feed_back(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator) {
-        self.pacer.set_rtt(rtt.srtt());
-        let (news, sample) = self.flights.take_news();
-        let exact = report.received.and_then(|received| received.rtt).map(|rtt| RttSample { rtt, exact: true });
-        let recent_rate = report.received.and_then(|received| self.recent_rate(report.arrived, received, rtt.srtt()));
-        let feedback = Feedback {
-            now,
-            acked_to: self.una,
-            newly_delivered: news.delivered,
-            delivered_total: self.flights.delivered_total(),
-            interval: sample.map_or(Duration::ZERO, |sample| sample.interval),
-            sample_delivered: sample.map_or(0, |sample| sample.delivered),
-            sample_app_limited: sample.is_some_and(|sample| sample.app_limited),
-            // Without the peer's help the ACK may have waited for its 10 ms timer.
-            rtt: exact.or_else(|| news.rtt.map(|rtt| RttSample { rtt, exact: false })),
-            srtt: rtt.srtt(),
-            receiver: ReceiverReport {
-                arrival_speed_packets_per_s: report.rates.map(|rates| rates.arrival_speed_packets_per_s),
-                link_capacity_packets_per_s: report.rates.map(|rates| rates.link_capacity_packets_per_s),
-                recent_rate_packets_per_s: recent_rate,
-            },
-            in_flight_packets: self.pipe_packets(),
-            next_tag: self.next,
-            is_round_start: news.is_round_start,
-            is_exact: report.received.is_some(),
-        };
-        self.controller.on_feedback(&feedback);
-        self.report_cohorts(now);
-    }
-
-    fn recent_rate(&mut self, heard: Instant, received: Received, srtt: Duration) -> Option<f64> {
-        let arrived = heard.checked_sub(received.age)?;
-        let sent = arrived.checked_sub(received.rtt?)?;
-        self.recent_rate.on_arrival(Arrival { sent, arrived, packets: received.packets }, srtt)
-    }
-
-    fn report_cohorts(&mut self, now: Instant) {
-        while let Some(report) = self.flights.pop_cohort() {
-            self.controller.on_cohort(now, &report);
-        }
     }
 
     /// What the controller's window bounds.

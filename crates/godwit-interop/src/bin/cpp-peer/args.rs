@@ -1,6 +1,6 @@
 //! What a peer is told to do.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, ValueEnum};
 use godwit_interop::{Content, Library};
@@ -58,6 +58,12 @@ pub(crate) struct Arguments {
     /// Send one block of the content again and again, and count what is received without looking at it: for measurements.
     #[arg(long, conflicts_with_all = ["message_bytes", "sendfile"])]
     pub(crate) unchecked: bool,
+    /// Send this file instead of the content.
+    #[arg(long, conflicts_with_all = ["message_bytes", "sendfile", "unchecked"])]
+    pub(crate) input: Option<PathBuf>,
+    /// Write what is received to this file.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
     /// Bytes to receive; without it, until the connection is over.
     #[arg(long)]
     pub(crate) expect: Option<u64>,

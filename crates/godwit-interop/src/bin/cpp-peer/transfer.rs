@@ -1,7 +1,9 @@
 //! The roles of a connected peer.
 
 use std::{
-    io::Write,
+    fs::File,
+    io::{Read, Write},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -45,6 +47,8 @@ fn send(socket: Socket, arguments: &Arguments) -> Result<(), UdtError> {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
         content.pieces(1 << 20).for_each(|piece| file.write_all(&piece).expect("the temporary file can be written"));
         sent = socket.send_file(file.path(), content.bytes)?;
+    } else if let Some(path) = &arguments.input {
+        sent = send_input(socket, path, arguments.chunk)?;
     } else if arguments.unchecked {
         sent = send_unchecked(socket, arguments)?;
     } else {
@@ -54,6 +58,17 @@ fn send(socket: Socket, arguments: &Arguments) -> Result<(), UdtError> {
     }
     println!("sent bytes={sent}");
     Ok(())
+}
+
+fn send_input(socket: Socket, path: &Path, chunk: usize) -> Result<u64, UdtError> {
+    let mut file = File::open(path).expect("the file to send can be opened");
+    let (mut piece, mut sent) = (vec![0; chunk], 0);
+    loop {
+        match file.read(&mut piece).expect("the file to send can be read") {
+            0 => return Ok(sent),
+            length => sent += send_all(socket, &piece[..length])?,
+        }
+    }
 }
 
 /// Like any other content, but made once.
@@ -78,7 +93,12 @@ fn send_all(socket: Socket, bytes: &[u8]) -> Result<u64, UdtError> {
 }
 
 fn receive(socket: Socket, arguments: &Arguments, start: Instant) -> Result<Option<PerfMon>, UdtError> {
-    receive_with(socket, arguments, start, |_| Ok(()))
+    let create = |path: &PathBuf| File::create(path).expect("the file to write can be created");
+    let mut output = arguments.output.as_ref().map(create);
+    receive_with(socket, arguments, start, |bytes| {
+        output.iter_mut().for_each(|file| file.write_all(bytes).expect("the file can be written"));
+        Ok(())
+    })
 }
 
 fn echo(socket: Socket, arguments: &Arguments, start: Instant) -> Result<Option<PerfMon>, UdtError> {
@@ -92,7 +112,7 @@ fn receive_with(
     socket: Socket,
     arguments: &Arguments,
     start: Instant,
-    each: impl Fn(&[u8]) -> Result<(), UdtError>,
+    mut each: impl FnMut(&[u8]) -> Result<(), UdtError>,
 ) -> Result<Option<PerfMon>, UdtError> {
     let mut buffer = vec![0; room(arguments)];
     let (mut bytes, mut stream, mut messages) = (0, FingerprintHash::default(), MessageFingerprint::default());

@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use godwit_lab::error::QuicError;
 use godwit_lab::network::{CalibrationError, Deviation, DirectionCalibration, Network, NetworkError};
+use godwit_lab::peer::Peer;
 use godwit_lab::scenario;
 
 use crate::path_arguments::{PathArguments, PathError, path_help};
+use crate::quinn_command::{QuinnGetArguments, QuinnServeArguments};
 use crate::run_command::{self, RunArguments, RunError};
 use crate::shell_command::{self, ShellArguments, ShellError};
 
@@ -20,7 +23,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Name the scenarios.
+    /// Name the scenarios and the peers.
     List,
     /// Measure whether a path is what it is said to be on this machine.
     #[command(after_help = path_help())]
@@ -28,6 +31,10 @@ enum Command {
     #[command(after_help = path_help())]
     Shell(Box<ShellArguments>),
     Run(RunArguments),
+    #[command(hide = true)]
+    QuinnServe(QuinnServeArguments),
+    #[command(hide = true)]
+    QuinnGet(QuinnGetArguments),
 }
 
 /// Why nothing was done, or not all of it.
@@ -39,6 +46,8 @@ enum CliError {
     Shell(#[from] ShellError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Quic(#[from] QuicError),
     #[error(transparent)]
     Network(#[from] NetworkError),
     #[error(transparent)]
@@ -54,6 +63,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Calibrate(path) => calibrate(&path),
         Command::Shell(arguments) => shell_command::run(&arguments).map_err(CliError::from),
         Command::Run(arguments) => run_command::run(&arguments).map_err(CliError::from),
+        Command::QuinnServe(arguments) => arguments.run().map_err(CliError::from),
+        Command::QuinnGet(arguments) => arguments.run().map_err(CliError::from),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,6 +78,10 @@ pub(crate) fn run() -> ExitCode {
 fn list() -> Result<(), CliError> {
     for scenario in scenario::all() {
         println!("{:24} {}", scenario.name, scenario.about);
+    }
+    println!("\npeers, for --peers of `run`; godwit-fixed:RATE is one, too:");
+    for peer in Peer::all() {
+        println!("{:24} {}", peer.to_string(), peer.about());
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Why a benchmark did not run, or not to its end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
@@ -109,4 +110,58 @@ impl std::fmt::Display for LastLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.0.is_empty() { f.write_str("it printed nothing") } else { f.write_str(&self.0) }
     }
+}
+
+/// Why a transfer over QUIC did not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuicError {
+    /// The address could not be bound.
+    #[error("cannot use the UDP address {local}: {source}")]
+    Bind {
+        /// The address.
+        local: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be read.
+    #[error("cannot read {path}: {source}", path = .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write {path}: {source}", path = .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No threads.
+    #[error("cannot start a runtime: {0}")]
+    Runtime(io::Error),
+    /// No certificate.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// The certificate is no use.
+    #[error("TLS does not take the certificate: {0}")]
+    Tls(#[from] quinn::rustls::Error),
+    /// The certificate cannot be checked against.
+    #[error("TLS cannot use the certificate as its root: {0}")]
+    Verifier(quinn::rustls::client::VerifierBuilderError),
+    /// No connection can be tried.
+    #[error("cannot connect: {0}")]
+    Connect(#[from] quinn::ConnectError),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Connection(#[from] quinn::ConnectionError),
+    /// The stream broke while it was read.
+    #[error("the stream broke: {0}")]
+    ReadStream(#[from] quinn::ReadError),
+    /// The stream broke while it was written.
+    #[error("the stream broke: {0}")]
+    WriteStream(#[from] quinn::WriteError),
 }

@@ -13,5 +13,6 @@ pub mod error;
 pub mod link_spec;
 pub mod network;
 pub mod peer;
+pub mod quic;
 pub mod results;
 pub mod scenario;

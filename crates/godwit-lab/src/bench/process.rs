@@ -106,9 +106,12 @@ impl Process {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
+    /// The line of its log that says most: one that begins with "error", else the last.
     pub(crate) fn last_line(&self) -> LastLine {
         let log = self.log();
-        let line = log.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let mut lines = log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+        let last = lines.next().unwrap_or_default();
+        let line = std::iter::once(last).chain(lines).find(|line| line.starts_with("error")).unwrap_or(last);
         LastLine(line.chars().take(LINE_CHARACTERS_MAX).collect())
     }
 

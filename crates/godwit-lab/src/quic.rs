@@ -1,0 +1,171 @@
+//! Both ends of a transfer over QUIC by quinn, as hidden commands of this program: quinn is a library, and somebody must use it.
+//!
+//! One connection, one stream, the file as it is. What a user of quinn would set for a long path is set: windows as large as ours and the
+//! largest socket buffers that the kernel gives without asking root.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::congestion::{BbrConfig, CubicConfig};
+use quinn::rustls::RootCertStore;
+use quinn::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use rustix::net::sockopt;
+
+use crate::error::QuicError;
+use crate::peer::Congestion;
+
+/// In flight, in bytes: the receive buffer of a godwit connection.
+const WINDOW_BYTES: u32 = 96 << 20;
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
+const REPORT_INTERVAL: Duration = Duration::from_millis(250);
+const SERVER_NAME: &str = "localhost";
+
+/// Sends `file` to whoever asks, until it is killed. Prints `sent_packets=… lost_packets=…` as long as a client is there, and leaves its
+/// certificate at `certificate`.
+///
+/// # Errors
+/// The file cannot be read, the certificate not be written, or the address not be bound.
+pub fn serve(listen: SocketAddr, congestion: Congestion, certificate: &Path, file: &Path) -> Result<(), QuicError> {
+    runtime()?.block_on(async {
+        let config = server_config(congestion, certificate)?;
+        let endpoint = endpoint(listen, Some(config))?;
+        while let Some(incoming) = endpoint.accept().await {
+            let connection = incoming.await?;
+            tokio::select! {
+                sent = send(&connection, file) => sent?,
+                () = report(&connection) => {}
+            }
+            print(&connection);
+        }
+        Ok(())
+    })
+}
+
+/// Receives the file of a server and writes it to `target`.
+///
+/// # Errors
+/// The server does not answer, the connection breaks, or the file cannot be written.
+pub fn get(server: SocketAddr, certificate: &Path, target: &Path) -> Result<(), QuicError> {
+    runtime()?.block_on(async {
+        let config = client_config(certificate)?;
+        let endpoint = endpoint((Ipv4Addr::UNSPECIFIED, 0).into(), None)?;
+        let connection = endpoint.connect_with(config, server, SERVER_NAME)?.await?;
+        let (mut ask, mut answer) = connection.open_bi().await?;
+        ask.write_all(b"get").await?;
+        let _ = ask.finish();
+        let write = |source| QuicError::Write { path: target.to_owned(), source };
+        let mut file = File::create(target).map_err(write)?;
+        while let Some(chunk) = answer.read_chunk(CHUNK_BYTES, true).await? {
+            file.write_all(&chunk.bytes).map_err(write)?;
+        }
+        // All is here; that the server learns so is not worth waiting for.
+        connection.close(VarInt::from_u32(0), b"");
+        Ok(())
+    })
+}
+
+async fn send(connection: &Connection, path: &Path) -> Result<(), QuicError> {
+    let read = |source| QuicError::Read { path: path.to_owned(), source };
+    let (mut answer, _ask) = connection.accept_bi().await?;
+    let mut file = File::open(path).map_err(read)?;
+    loop {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let length = file.read(&mut chunk).map_err(read)?;
+        if length == 0 {
+            break;
+        }
+        chunk.truncate(length);
+        answer.write_chunk(Bytes::from(chunk)).await?;
+    }
+    let _ = answer.finish();
+    connection.closed().await;
+    Ok(())
+}
+
+/// Never ends: whoever kills the server in the middle still finds the counters in its log.
+async fn report(connection: &Connection) {
+    loop {
+        tokio::time::sleep(REPORT_INTERVAL).await;
+        print(connection);
+    }
+}
+
+fn print(connection: &Connection) {
+    let path = connection.stats().path;
+    println!("sent_packets={} lost_packets={} mtu={}", path.sent_packets, path.lost_packets, path.current_mtu);
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, QuicError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(QuicError::Runtime)
+}
+
+fn endpoint(local: SocketAddr, server: Option<ServerConfig>) -> Result<Endpoint, QuicError> {
+    let bind = |source| QuicError::Bind { local, source };
+    let socket = UdpSocket::bind(local).map_err(bind)?;
+    // The kernel gives less if it must.
+    let _ = sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    let _ = sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime)).map_err(bind)
+}
+
+fn server_config(congestion: Congestion, certificate: &Path) -> Result<ServerConfig, QuicError> {
+    let made = rcgen::generate_simple_self_signed([SERVER_NAME.to_owned()])?;
+    let write = |source| QuicError::Write { path: certificate.to_owned(), source };
+    fs::write(certificate, made.cert.der()).map_err(write)?;
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let mut config = ServerConfig::with_single_cert(vec![made.cert.der().clone()], key.into())?;
+    let mut transport = transport();
+    match congestion {
+        Congestion::Cubic => transport.congestion_controller_factory(Arc::new(CubicConfig::default())),
+        Congestion::Bbr => transport.congestion_controller_factory(Arc::new(BbrConfig::default())),
+    };
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+fn client_config(certificate: &Path) -> Result<ClientConfig, QuicError> {
+    let path: PathBuf = certificate.to_owned();
+    let der = fs::read(&path).map_err(|source| QuicError::Read { path, source })?;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(der))?;
+    let mut config = ClientConfig::with_root_certificates(Arc::new(roots)).map_err(QuicError::Verifier)?;
+    config.transport_config(Arc::new(transport()));
+    Ok(config)
+}
+
+fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport.stream_receive_window(VarInt::from_u32(WINDOW_BYTES));
+    transport.receive_window(VarInt::from_u32(WINDOW_BYTES));
+    transport.send_window(WINDOW_BYTES.into());
+    transport
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_crosses_the_loopback() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        let content: Vec<u8> = (0..3_000_000u32).map(|number| (number % 251) as u8).collect();
+        fs::write(path("file"), &content).expect("written");
+        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a port");
+        let (certificate, file) = (path("certificate"), path("file"));
+        // It never ends; it goes with the test's process.
+        std::thread::spawn(move || serve(port, Congestion::Bbr, &certificate, &file));
+        while fs::metadata(path("certificate")).map_or(true, |file| file.len() == 0) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        get(port, &path("certificate"), &path("copy")).expect("received");
+        assert_eq!(fs::read(path("copy")).expect("read"), content);
+    }
+}

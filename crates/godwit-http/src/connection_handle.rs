@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use godwit_udt::ControllerKind;
+
 use crate::byte_stream::ByteStream;
 use crate::rate_limit::MaxRate;
 use crate::{SetRateError, Transport};
 
-/// Identifies a connection, reads its counters and sets its rate.
+/// Identifies a connection, reads its counters, sets its rate and its controller.
 ///
 /// Does not keep the connection open; the counters stay readable after its end. Every request that a server hands to its
 /// service has the handle in its extensions, and so has every response of a client, on reused connections too.
@@ -84,14 +86,37 @@ impl ConnectionHandle {
     ///
     /// # Errors
     ///
-    /// [`SetRateError::Closed`] when the connection has ended.
+    /// [`SetRateError::Closed`] when the connection has ended, [`SetRateError::Bounds`] below its minimum rate.
     pub fn set_max_rate(&self, bits_per_s: Option<u64>) -> Result<(), SetRateError> {
-        if !self.shared.is_open.load(Ordering::Relaxed) {
-            return Err(SetRateError::Closed);
-        }
-        match &self.shared.control {
+        match self.open_control()? {
             Control::Tcp(rate) => rate.set(bits_per_s),
-            Control::Udt(handle) => handle.set_max_rate(bits_per_s),
+            Control::Udt(handle) => handle.set_max_rate(bits_per_s)?,
+        }
+        Ok(())
+    }
+
+    /// Keeps the sending rate of this end from falling below this, in bits per second: see
+    /// [`godwit_udt::ConnectionHandle::set_min_rate`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`set_max_rate`](Self::set_max_rate), and [`SetRateError::KernelDecides`] over TCP.
+    pub fn set_min_rate(&self, bits_per_s: Option<u64>) -> Result<(), SetRateError> {
+        match self.open_control()? {
+            Control::Tcp(_) => Err(SetRateError::KernelDecides),
+            Control::Udt(handle) => Ok(handle.set_min_rate(bits_per_s)?),
+        }
+    }
+
+    /// Sends under this controller from now on: see [`godwit_udt::ConnectionHandle::set_controller`].
+    ///
+    /// # Errors
+    ///
+    /// [`SetRateError::Closed`] when the connection has ended, [`SetRateError::KernelDecides`] over TCP.
+    pub fn set_controller(&self, kind: ControllerKind) -> Result<(), SetRateError> {
+        match self.open_control()? {
+            Control::Tcp(_) => return Err(SetRateError::KernelDecides),
+            Control::Udt(handle) => handle.set_controller(kind),
         }
         Ok(())
     }
@@ -133,6 +158,11 @@ impl ConnectionHandle {
             rtt: udt.map(|udt| udt.rtt),
             udt,
         }
+    }
+
+    fn open_control(&self) -> Result<&Control, SetRateError> {
+        let is_open = self.shared.is_open.load(Ordering::Relaxed);
+        is_open.then_some(&self.shared.control).ok_or(SetRateError::Closed)
     }
 
     pub(crate) fn count_sent(&self, bytes: usize) {

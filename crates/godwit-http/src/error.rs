@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use godwit_udt::RateBoundsError;
 use http::Uri;
 use http::uri::Authority;
 use thiserror::Error;
@@ -167,12 +168,18 @@ impl RequestError {
     }
 }
 
-/// Why the rate of a connection was not set.
+/// Why the rate of a connection, or its controller, was not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SetRateError {
     /// The connection has ended.
     #[error("the connection has ended: its rate can no longer be set")]
     Closed,
+    /// The minimum would be above the maximum.
+    #[error(transparent)]
+    Bounds(#[from] RateBoundsError),
+    /// Over TCP the kernel controls the rate: there is only a maximum to set.
+    #[error("over TCP the kernel's congestion control decides: only a maximum rate can be set; use UDT for the rest")]
+    KernelDecides,
 }
 
 /// Why a received body ended before its end.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::congestion::ControllerKind;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, RateBoundsError};
 use crate::packet::{HEADER_BYTES, UDP_IP_HEADER_BYTES};
 use crate::seq::Seq;
 
@@ -37,6 +37,7 @@ pub struct Config {
     pub(crate) send_buffer_bytes: usize,
     pub(crate) receive_buffer_bytes: usize,
     pub(crate) max_rate_bits_per_s: Option<u64>,
+    pub(crate) min_rate_bits_per_s: Option<u64>,
     pub(crate) linger: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) peer_timeout: Duration,
@@ -62,6 +63,7 @@ impl Default for Config {
             send_buffer_bytes: 64 << 20,
             receive_buffer_bytes: 96 << 20,
             max_rate_bits_per_s: None,
+            min_rate_bits_per_s: None,
             linger: Duration::from_secs(180),
             connect_timeout: Duration::from_secs(3),
             peer_timeout: Duration::from_secs(45),
@@ -101,6 +103,10 @@ impl Config {
         self
     }
 
+    pub(crate) fn rate_bounds(&self) -> RateBounds {
+        RateBounds { min_bits_per_s: self.min_rate_bits_per_s, max_bits_per_s: self.max_rate_bits_per_s }
+    }
+
     pub(crate) fn mss_or_default(&self) -> u32 {
         self.mss_bytes.unwrap_or(DEFAULT_MSS_BYTES)
     }
@@ -110,6 +116,25 @@ impl Config {
     pub(crate) fn announced_window_packets(&self, payload_bytes: usize) -> u32 {
         let held = self.receive_buffer_bytes / (payload_bytes + crate::connection::PACKET_OVERHEAD_BYTES);
         self.flow_window_packets.min(u32::try_from(held).unwrap_or(u32::MAX)).max(MIN_WINDOW_PACKETS)
+    }
+}
+
+/// Between what a connection may send, in bits per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RateBounds {
+    pub(crate) min_bits_per_s: Option<u64>,
+    pub(crate) max_bits_per_s: Option<u64>,
+}
+
+impl RateBounds {
+    /// The same if they leave a rate between them.
+    pub(crate) fn check(self) -> Result<Self, RateBoundsError> {
+        match (self.min_bits_per_s, self.max_bits_per_s) {
+            (Some(min_bits_per_s), Some(max_bits_per_s)) if min_bits_per_s > max_bits_per_s => {
+                Err(RateBoundsError { min_bits_per_s, max_bits_per_s })
+            }
+            _ => Ok(self),
+        }
     }
 }
 
@@ -168,6 +193,15 @@ impl ConfigBuilder {
     #[must_use]
     pub const fn max_rate_bits_per_s(mut self, rate: Option<u64>) -> Self {
         self.config.max_rate_bits_per_s = rate;
+        self
+    }
+
+    /// The sending rate in bits per second, UDP and IP headers included, that is kept while the application writes as much and
+    /// the path loses less than 10 % beyond its random loss. At least 1000, at most the greatest rate; default none. The
+    /// controllers `Low`, `Cubic` and `Native` keep none.
+    #[must_use]
+    pub const fn min_rate_bits_per_s(mut self, rate: Option<u64>) -> Self {
+        self.config.min_rate_bits_per_s = rate;
         self
     }
 
@@ -240,6 +274,12 @@ impl ConfigBuilder {
             ("send_buffer_bytes", config.send_buffer_bytes as u64, 64 << 10, max_bytes),
             ("receive_buffer_bytes", config.receive_buffer_bytes as u64, 48 << 10, max_bytes),
             ("max_rate_bits_per_s", config.max_rate_bits_per_s.unwrap_or(u64::MAX), 1000, u64::MAX),
+            (
+                "min_rate_bits_per_s",
+                config.min_rate_bits_per_s.unwrap_or(1000),
+                1000,
+                config.max_rate_bits_per_s.unwrap_or(u64::MAX),
+            ),
             ("linger (ms)", millis(config.linger), 0, hour_ms),
             ("connect_timeout (ms)", millis(config.connect_timeout), 100, hour_ms),
             ("peer_timeout (ms)", millis(config.peer_timeout), 5000, hour_ms),
@@ -332,6 +372,10 @@ mod tests {
         assert_eq!((error.field, error.value, error.min), ("mss_bytes", 75, 76));
         assert!(Config::builder().flow_window_packets(31).build().is_err());
         assert!(Config::builder().peer_timeout(Duration::from_secs(4)).build().is_err());
+        let bounded = |min, max| Config::builder().min_rate_bits_per_s(Some(min)).max_rate_bits_per_s(Some(max));
+        assert!(bounded(2000, 2000).build().is_ok());
+        let error = bounded(2001, 2000).build().unwrap_err();
+        assert_eq!((error.field, error.value, error.max), ("min_rate_bits_per_s", 2001, 2000));
     }
 
     #[test]

@@ -18,6 +18,18 @@ pub struct ConfigError {
     pub max: u64,
 }
 
+/// A minimum rate above the maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "a minimum rate of {min_bits_per_s} bit/s is above the maximum of {max_bits_per_s} bit/s; change the other one first"
+)]
+pub struct RateBoundsError {
+    /// The minimum that there would be.
+    pub min_bits_per_s: u64,
+    /// The maximum that there would be.
+    pub max_bits_per_s: u64,
+}
+
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ConnectionError {

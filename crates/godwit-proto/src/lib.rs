@@ -58,4 +58,4 @@ pub use congestion::ControllerKind;
 pub use connection::{Connection, MessageOptions, ReceiverStats, SenderStats, Side, SlabRun, Stats, WriteSlab};
 pub use datagram::{Batch, Contents, Event, Path, SEGMENTS_MAX, TRANSMIT_BYTES_MAX, Transmit};
 pub use endpoint::{ConnectionHandle, Endpoint, EndpointStats, Handshaken, Route, driver_index};
-pub use error::{ConfigError, ConnectError, ConnectionError, ListenError, ReadError, WriteError};
+pub use error::{ConfigError, ConnectError, ConnectionError, ListenError, RateBoundsError, ReadError, WriteError};

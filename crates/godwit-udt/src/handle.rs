@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
-use godwit_proto::{Path, Stats};
+use godwit_proto::{ControllerKind, Path, RateBoundsError, Stats};
 
 use crate::connection::Connection;
 use crate::shared::Shared;
 
-/// A handle to a connection: what it counts, and its rate. It keeps neither the connection open nor its memory; after
+/// A handle to a connection: what it counts, its rate and its controller. It keeps neither the connection open nor its memory; after
 /// the connection's end the counters stay as they were.
 #[derive(Clone, Debug)]
 pub struct ConnectionHandle {
@@ -36,11 +37,27 @@ impl ConnectionHandle {
 
     /// Limits what the connection sends, in bits per second, IP and UDP headers included; `None` lifts the limit. It works
     /// from the next packet on.
-    pub fn set_max_rate(&self, bits_per_s: Option<u64>) {
-        if let Some(connection) = self.connection.upgrade() {
-            connection.lock().protocol.set_max_rate(bits_per_s);
-            self.shared.touch(&connection);
-        }
+    ///
+    /// # Errors
+    /// It is less than the minimum rate; nothing has changed.
+    pub fn set_max_rate(&self, bits_per_s: Option<u64>) -> Result<(), RateBoundsError> {
+        self.steer(|protocol| protocol.set_max_rate(Instant::now(), bits_per_s)).unwrap_or(Ok(()))
+    }
+
+    /// Keeps what the connection sends from falling below this, in bits per second, IP and UDP headers included, while the
+    /// application writes as much and the path loses less than 10 % beyond its random loss; `None` lifts the bound. The
+    /// controllers `Low`, `Cubic` and `Native` keep no minimum.
+    ///
+    /// # Errors
+    /// It is more than the maximum rate; nothing has changed.
+    pub fn set_min_rate(&self, bits_per_s: Option<u64>) -> Result<(), RateBoundsError> {
+        self.steer(|protocol| protocol.set_min_rate(Instant::now(), bits_per_s)).unwrap_or(Ok(()))
+    }
+
+    /// Sends under this controller from now on, within the same bounds. Between `Fair`, `Low`, `High` and `Fixed` what was learnt of
+    /// the path stays known; any other controller begins with the rate and the RTT of now.
+    pub fn set_controller(&self, kind: ControllerKind) {
+        self.steer(|protocol| protocol.set_controller(Instant::now(), kind));
     }
 
     /// What the connection counts. Takes the lock of this connection alone, for a copy.
@@ -68,5 +85,13 @@ impl ConnectionHandle {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// `None` if the connection is gone.
+    fn steer<T>(&self, change: impl FnOnce(&mut godwit_proto::Connection) -> T) -> Option<T> {
+        let connection = self.connection.upgrade()?;
+        let changed = change(&mut connection.lock().protocol);
+        self.shared.touch(&connection);
+        Some(changed)
     }
 }

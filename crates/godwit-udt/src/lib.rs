@@ -75,7 +75,7 @@ pub use error::{
 };
 pub use godwit_proto::{
     Config, ConfigBuilder, ConfigError, ControllerKind, EndpointConfig, EndpointStats, ListenLimits, MessageOptions,
-    ReceiverStats, SenderStats, Side, SocketType, Stats,
+    RateBoundsError, ReceiverStats, SenderStats, Side, SocketType, Stats,
 };
 pub use handle::ConnectionHandle;
 pub use listener::Listener;

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf as _, Bytes};
-use godwit_proto::{ConnectionError, MessageOptions, ReadError, Stats, WriteError};
+use godwit_proto::{ConnectionError, ControllerKind, MessageOptions, RateBoundsError, ReadError, Stats, WriteError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::{Connection, Interest, State};
@@ -169,8 +169,24 @@ impl Stream {
 
     /// Limits what this connection sends, in bits per second, IP and UDP headers included; `None` lifts the limit. It works
     /// from the next packet on.
-    pub fn set_max_rate(&self, bits_per_s: Option<u64>) {
-        self.handle().set_max_rate(bits_per_s);
+    ///
+    /// # Errors
+    /// It is less than the minimum rate; nothing has changed.
+    pub fn set_max_rate(&self, bits_per_s: Option<u64>) -> Result<(), RateBoundsError> {
+        self.handle().set_max_rate(bits_per_s)
+    }
+
+    /// Keeps the rate from falling below this, in bits per second: see [`ConnectionHandle::set_min_rate`].
+    ///
+    /// # Errors
+    /// It is more than the maximum rate; nothing has changed.
+    pub fn set_min_rate(&self, bits_per_s: Option<u64>) -> Result<(), RateBoundsError> {
+        self.handle().set_min_rate(bits_per_s)
+    }
+
+    /// Sends under this controller from now on: see [`ConnectionHandle::set_controller`].
+    pub fn set_controller(&self, kind: ControllerKind) {
+        self.handle().set_controller(kind);
     }
 
     /// What the connection counts. Takes the lock of this connection alone, for a copy.

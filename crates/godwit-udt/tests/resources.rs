@@ -68,7 +68,7 @@ async fn a_handle_outlives_its_connection() {
         drop(endpoints);
         let stats = handle.stats();
         assert_eq!((stats.sender.sent_bytes, stats.receiver.received_bytes), (10_000, 20_000));
-        handle.set_max_rate(Some(1_000_000));
+        handle.set_max_rate(Some(1_000_000)).unwrap();
     })
     .await;
 }

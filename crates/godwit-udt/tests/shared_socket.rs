@@ -115,7 +115,7 @@ async fn limited(set: impl FnOnce(&godwit_udt::Stream, &godwit_udt::Endpoint)) {
     let least = Duration::from_millis(450);
     assert!(begun.elapsed() >= least, "too fast: {:?}", begun.elapsed());
     // And it lets go again.
-    client.set_max_rate(None);
+    client.set_max_rate(None).unwrap();
     client_endpoint.set_max_rate(None);
     let (up, down) = (content(2, 4 << 20), content(3, 4 << 20));
     tokio::join!(exchange(&mut client, &up, &down), exchange(&mut server, &down, &up));
@@ -123,7 +123,7 @@ async fn limited(set: impl FnOnce(&godwit_udt::Stream, &godwit_udt::Endpoint)) {
 
 #[tokio::test]
 async fn a_stream_keeps_its_rate() {
-    in_time(limited(|stream, _| stream.set_max_rate(Some(8_000_000)))).await;
+    in_time(limited(|stream, _| stream.set_max_rate(Some(8_000_000)).unwrap())).await;
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ over_each_transport!(
     shutting_down_finishes_what_runs,
     shutting_down_aborts_what_does_not_finish,
     a_lower_rate_is_kept,
+    rates_and_controllers_are_set_where_they_apply,
     two_hundred_connections_work_at_once,
     a_closed_client_tells_the_server,
     both_ip_versions_share_a_port,
@@ -290,6 +291,30 @@ async fn a_lower_rate_is_kept(transport: Transport) {
         }
     };
     timeout(HANG, closed).await.expect("a closed connection has no rate");
+}
+
+async fn rates_and_controllers_are_set_where_they_apply(transport: Transport) {
+    let steered = async |request: Request<Body>| {
+        let handle = request.extensions().get::<ConnectionHandle>().expect("every request has it");
+        let set = [
+            handle.set_max_rate(Some(20_000_000)),
+            handle.set_min_rate(Some(30_000_000)),
+            handle.set_min_rate(Some(10_000_000)),
+            handle.set_controller(godwit_udt::ControllerKind::Low),
+        ];
+        let controller = handle.stats().udt.map(|udt| udt.controller);
+        http::Response::new(full_body(Bytes::from(format!("{set:?} {controller:?}"))))
+    };
+    let server = Running::start(transport, ServerConfig::default(), steered);
+    let response = client().request(get(&server.at("/"))).await.expect("a response");
+    let answers = match transport {
+        Transport::Tcp => "[Ok(()), Err(KernelDecides), Err(KernelDecides), Err(KernelDecides)] None",
+        Transport::Udt => {
+            "[Ok(()), Err(Bounds(RateBoundsError { min_bits_per_s: 30000000, max_bits_per_s: 20000000 })), Ok(()), Ok(())] \
+             Some(Low)"
+        }
+    };
+    assert_eq!(text(response).await, answers);
 }
 
 async fn two_hundred_connections_work_at_once(transport: Transport) {

@@ -165,10 +165,13 @@ pub trait Control {
 
     /// Never send faster than this many packets per second; `None`: no limit. Takes precedence over the minimum.
     fn set_max_rate(&mut self, packets_per_s: Option<f64>);
-    /// Never pace slower than this many packets per second; `None`: no limit.
+    /// Not slower than this many packets per second while the path loses little; `None`: no such bound. Only [`Tide`] has
+    /// what makes that safe, and not as a scavenger; the others ignore it.
     fn set_min_rate(&mut self, packets_per_s: Option<f64>);
     /// The most packets in flight that the peer will ever take.
     fn set_max_window(&mut self, packets: u32);
+    /// What the path carries, packets per second, as far as the controller knows.
+    fn bandwidth_packets_per_s(&self) -> Option<f64>;
 }
 
 /// Which controller a connection uses.
@@ -191,6 +194,22 @@ pub enum ControllerKind {
     },
 }
 
+impl ControllerKind {
+    /// The policy of [`Tide`] that it stands for, with packets of this size.
+    fn policy(self, packet_bytes: u32) -> Option<PolicyKind> {
+        match self {
+            Self::Native => None,
+            Self::Fair => Some(PolicyKind::Fair),
+            Self::Low => Some(PolicyKind::Low),
+            Self::High => Some(PolicyKind::High),
+            Self::Fixed { bits_per_s } => {
+                let packets_per_s = bits_per_s as f64 / (f64::from(packet_bytes) * 8.0);
+                Some(PolicyKind::Fixed { packets_per_s })
+            }
+        }
+    }
+}
+
 /// What a controller needs to know when it begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
@@ -204,6 +223,25 @@ pub struct Setup {
     pub max_window_packets: u32,
     /// Whatever is random in the controller is drawn from this.
     pub seed: u64,
+    /// What is known already.
+    pub start: Start,
+}
+
+/// What is known of a path when a controller begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Start {
+    /// Nothing.
+    #[default]
+    Blank,
+    /// It takes over from another controller on a live connection.
+    Takeover {
+        /// The tag that the next new packet will have: what is older was sent by the other.
+        next_tag: u64,
+        /// What the path carried, packets per second, if the other knew.
+        packets_per_s: Option<f64>,
+        /// The smoothed round-trip time.
+        srtt: Duration,
+    },
 }
 
 /// A controller.
@@ -231,13 +269,23 @@ impl Controller {
     pub fn new(kind: ControllerKind, setup: &Setup) -> Self {
         match kind {
             ControllerKind::Native => Self::Native(Native::new(setup)),
-            ControllerKind::Fair => Self::Tide(kind, Box::new(Tide::new(setup, PolicyKind::Fair))),
-            ControllerKind::Low => Self::Tide(kind, Box::new(Tide::new(setup, PolicyKind::Low))),
-            ControllerKind::High => Self::Tide(kind, Box::new(Tide::new(setup, PolicyKind::High))),
-            ControllerKind::Fixed { bits_per_s } => {
-                let packets_per_s = bits_per_s as f64 / (f64::from(setup.packet_bytes) * 8.0);
-                Self::Tide(kind, Box::new(Tide::new(setup, PolicyKind::Fixed { packets_per_s })))
+            ControllerKind::Fair | ControllerKind::Low | ControllerKind::High | ControllerKind::Fixed { .. } => {
+                let policy = kind.policy(setup.packet_bytes).unwrap_or_default();
+                Self::Tide(kind, Box::new(Tide::new(setup, policy)))
             }
+        }
+    }
+
+    /// Becomes another kind without losing what it knows, if the same controller serves both. Otherwise nothing happens and
+    /// the answer is false.
+    pub fn change_policy(&mut self, kind: ControllerKind, packet_bytes: u32) -> bool {
+        match (self, kind.policy(packet_bytes)) {
+            (Self::Tide(own, tide), Some(policy)) => {
+                *own = kind;
+                tide.set_policy(policy);
+                true
+            }
+            (own, _) => own.kind() == kind,
         }
     }
 
@@ -313,5 +361,9 @@ impl Control for Controller {
 
     fn set_max_window(&mut self, packets: u32) {
         with_inner!(self, inner => inner.set_max_window(packets));
+    }
+
+    fn bandwidth_packets_per_s(&self) -> Option<f64> {
+        with_inner!(self, inner => inner.bandwidth_packets_per_s())
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::{CohortReport, Control, Feedback, Lost, Pace, ReceiverReport, Sent, Setup};
+use super::{CohortReport, Control, Feedback, Lost, Pace, ReceiverReport, Sent, Setup, Start};
 
 /// Acknowledgements change the rate at most this often.
 const RC_INTERVAL: Duration = Duration::from_millis(10);
@@ -69,7 +69,8 @@ pub struct Native {
     epoch: Epoch,
     /// Whether a loss was reported since the last increase.
     lost_since_increase: bool,
-    limits: Limits,
+    /// The maximum rate.
+    period_ns_min: f64,
     rng: Xoshiro256PlusPlus,
 }
 
@@ -87,24 +88,10 @@ struct Epoch {
     stride: u32,
 }
 
-/// The policy's limits, as periods.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    period_ns_min: f64,
-    period_ns_max: f64,
-}
-
-impl Limits {
-    /// The maximum rate (the least period) wins over the minimum rate.
-    fn apply(self, period_ns: f64) -> f64 {
-        period_ns.min(self.period_ns_max).max(self.period_ns_min)
-    }
-}
-
 impl Native {
-    /// A controller in slow start.
+    /// A controller in slow start; or past it, at the known rate, if it takes over from another one that knew.
     pub fn new(setup: &Setup) -> Self {
-        Self {
+        let mut native = Self {
             packet_bytes: f64::from(setup.packet_bytes.max(1)),
             max_window_packets: setup.max_window_packets,
             period_ns: INITIAL_PERIOD_NS,
@@ -124,9 +111,11 @@ impl Native {
                 stride: 1,
             },
             lost_since_increase: false,
-            limits: Limits { period_ns_min: PERIOD_NS_MIN, period_ns_max: PERIOD_NS_MAX },
+            period_ns_min: PERIOD_NS_MIN,
             rng: Xoshiro256PlusPlus::seed_from_u64(setup.seed),
-        }
+        };
+        native.take_over(setup.start);
+        native
     }
 
     /// The smoothed arrival speed that the receiver reports, in packets per second.
@@ -135,13 +124,29 @@ impl Native {
     }
 
     /// The smoothed link capacity that the receiver reports, in packets per second.
-    pub fn bandwidth_packets_per_s(&self) -> u32 {
+    pub fn link_capacity_packets_per_s(&self) -> u32 {
         self.bandwidth
     }
 
     /// Whether the window still grows with every acknowledged packet.
     pub fn is_in_slow_start(&self) -> bool {
         self.in_slow_start
+    }
+
+    /// libudt has no such thing.
+    fn take_over(&mut self, start: Start) {
+        let Start::Takeover { next_tag, packets_per_s, srtt } = start else { return };
+        self.grown_for = next_tag;
+        // Losses of what the other controller sent are its own.
+        self.epoch.ends_at = next_tag;
+        self.epoch.decreases = MAX_DECREASES_PER_EPOCH;
+        let Some(rate) = packets_per_s else { return };
+        self.delivery_rate = (rate as u32).clamp(INITIAL_DELIVERY_RATE_PACKETS_PER_S, MAX_REPORT_PACKETS_PER_S);
+        self.bandwidth = self.delivery_rate;
+        self.window_packets =
+            f64::from(self.delivery_rate) * (srtt + RC_INTERVAL).as_secs_f64() + INITIAL_WINDOW_PACKETS;
+        self.leave_slow_start();
+        self.epoch.period_ns = self.period_ns;
     }
 
     fn take_in_report(&mut self, report: &ReceiverReport) {
@@ -205,7 +210,7 @@ impl Native {
     }
 
     fn set_period(&mut self, period_ns: f64) {
-        self.period_ns = self.limits.apply(period_ns.clamp(PERIOD_NS_MIN, PERIOD_NS_MAX));
+        self.period_ns = period_ns.clamp(PERIOD_NS_MIN, PERIOD_NS_MAX).max(self.period_ns_min);
     }
 }
 
@@ -284,11 +289,11 @@ impl Control for Native {
     }
 
     fn pace(&self) -> Pace {
-        Pace { interval: Duration::from_nanos(self.limits.apply(self.period_ns) as u64) }
+        Pace { interval: Duration::from_nanos(self.period_ns.max(self.period_ns_min) as u64) }
     }
 
     fn quantum_packets(&self) -> u32 {
-        let packets = QUANTUM.as_nanos() as f64 / self.limits.apply(self.period_ns);
+        let packets = QUANTUM.as_nanos() as f64 / self.period_ns.max(self.period_ns_min);
         packets.clamp(1.0, QUANTUM_PACKETS_MAX) as u32
     }
 
@@ -299,26 +304,24 @@ impl Control for Native {
     /// Takes effect at once. The rate is held at the limit rather than above it, so after a higher limit it grows from
     /// there.
     fn set_max_rate(&mut self, packets_per_s: Option<f64>) {
-        self.limits.period_ns_min = packets_per_s.map_or(PERIOD_NS_MIN, period_ns);
-        self.hold_within_limits();
+        self.period_ns_min = packets_per_s.map_or(PERIOD_NS_MIN, period_ns);
+        // Not in slow start, where the period means nothing yet.
+        if !self.in_slow_start {
+            self.set_period(self.period_ns);
+        }
     }
 
-    fn set_min_rate(&mut self, packets_per_s: Option<f64>) {
-        self.limits.period_ns_max = packets_per_s.map_or(PERIOD_NS_MAX, period_ns);
-        self.hold_within_limits();
-    }
+    /// libudt has none.
+    fn set_min_rate(&mut self, _packets_per_s: Option<f64>) {}
 
     fn set_max_window(&mut self, packets: u32) {
         self.max_window_packets = packets;
     }
-}
 
-impl Native {
-    /// Not in slow start, where the period means nothing yet.
-    fn hold_within_limits(&mut self) {
-        if !self.in_slow_start {
-            self.set_period(self.period_ns);
-        }
+    fn bandwidth_packets_per_s(&self) -> Option<f64> {
+        // Until the first report the delivery rate is an assumption.
+        let is_known = self.delivery_rate != INITIAL_DELIVERY_RATE_PACKETS_PER_S;
+        is_known.then(|| f64::from(self.delivery_rate))
     }
 }
 

@@ -182,12 +182,4 @@ impl Connection {
         self.events.is_flushed = true;
         self.events.is_readable = true;
     }
-
-    /// Bounds the sending rate of this connection in bits per second, headers included; `None` lifts the bound.
-    pub fn set_max_rate(&mut self, bits_per_s: Option<u64>) {
-        self.config.max_rate_bits_per_s = bits_per_s;
-        if let Some(halves) = &mut self.halves {
-            halves.sender.set_max_rate(bits_per_s);
-        }
-    }
 }

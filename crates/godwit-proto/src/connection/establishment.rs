@@ -12,7 +12,7 @@ use super::sender::{Sender, SenderSetup};
 use super::timers::Timer;
 use super::{Birth, Connection, Halves, KEEP_ALIVE_LIBUDT, Side};
 use crate::config::payload_bytes;
-use crate::congestion::{Controller, Setup};
+use crate::congestion::{Controller, Setup, Start};
 use crate::packet::{Handshake, RequestType, peer_ip_words};
 
 /// After its response a server sends nothing else for this long unless the client is heard: a libudt client that gets
@@ -47,10 +47,11 @@ impl Connection {
             config.controller,
             &Setup {
                 now,
-                unix_time: self.created_unix_time + now.saturating_duration_since(self.created),
+                unix_time: self.unix_time_at(now),
                 packet_bytes: agreement.mss_bytes,
                 max_window_packets: agreement.peer_window_packets,
                 seed: self.seed,
+                start: Start::Blank,
             },
         );
         let sender = Sender::new(
@@ -60,7 +61,8 @@ impl Connection {
                 peer_window_packets: agreement.peer_window_packets,
                 mss_bytes: agreement.mss_bytes,
                 buffer_bytes: config.send_buffer_bytes,
-                max_rate_bits_per_s: config.max_rate_bits_per_s,
+                bounds: config.rate_bounds(),
+                seed: self.seed,
                 controller,
             },
         );
@@ -76,6 +78,11 @@ impl Connection {
         self.timers.set(Timer::KeepAlive, now + KEEP_ALIVE_LIBUDT);
         self.timers.set(Timer::PeerSilence, now + self.config.peer_timeout);
         self.events.is_writable = true;
+    }
+
+    /// What the wall clock says: it is asked once, so that it never jumps.
+    pub(super) fn unix_time_at(&self, now: Instant) -> Duration {
+        self.created_unix_time + now.saturating_duration_since(self.created)
     }
 
     /// Sends the response, and nothing else for a while.

@@ -26,6 +26,7 @@ mod rtt;
 mod send_buffer;
 mod sender;
 mod stats;
+mod steering;
 mod timers;
 
 use std::time::{Duration, Instant};

@@ -24,6 +24,8 @@ const NAP: Duration = Duration::from_micros(200);
 pub(super) struct Pacer {
     /// Start of the slot of the next packet.
     next: Instant,
+    /// Nothing leaves before this, whatever the rate.
+    held_until: Instant,
     /// Before this it is not worth waking up.
     nap_end: Instant,
     /// Whether there was nothing to send at the last attempt: lateness since then is no debt.
@@ -35,7 +37,7 @@ pub(super) struct Pacer {
 
 impl Pacer {
     pub(super) fn new(now: Instant) -> Self {
-        Self { next: now, nap_end: now, is_dry: true, debt: Duration::ZERO, credit: CREDIT }
+        Self { next: now, held_until: now, nap_end: now, is_dry: true, debt: Duration::ZERO, credit: CREDIT }
     }
 
     /// The round-trip time is this now.
@@ -45,6 +47,7 @@ impl Pacer {
 
     /// Nothing leaves before this.
     pub(super) fn hold_until(&mut self, at: Instant) {
+        self.held_until = at;
         self.next = self.next.max(at);
     }
 
@@ -74,6 +77,11 @@ impl Pacer {
         if interval * (SEGMENTS_MAX as u32) < NAP {
             self.nap_end = now + NAP;
         }
+    }
+
+    /// Another rate was asked for: the wait for the next packet is no longer than it has it.
+    pub(super) fn rate_changed(&mut self, now: Instant, interval: Duration) {
+        self.next = self.next.min((now + interval).max(self.held_until));
     }
 
     /// Tells whether there is nothing to send.
@@ -130,6 +138,20 @@ mod tests {
             sent += packets;
         }
         assert_eq!(sent, 251, "25 ms at one packet each 100 us, and the first");
+    }
+
+    #[test]
+    fn a_higher_rate_ends_a_long_wait_but_not_a_hold() {
+        let start = crate::tests::epoch();
+        let mut pacer = Pacer::new(start);
+        pacer.charge(start, 1, Duration::from_secs(12));
+        pacer.rate_changed(start, INTERVAL);
+        assert_eq!(pacer.due(), start + INTERVAL);
+        pacer.rate_changed(start, Duration::from_secs(1));
+        assert_eq!(pacer.due(), start + INTERVAL, "what is due is due");
+        pacer.hold_until(start + Duration::from_secs(1));
+        pacer.rate_changed(start, INTERVAL);
+        assert_eq!(pacer.due(), start + Duration::from_secs(1));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod checks;
 mod probing;
 mod reports;
 mod retransmission;
+pub(super) mod steering;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use super::recent_rate::RecentRate;
 use super::rtt::RttEstimator;
 use super::send_buffer::{Numbering, SendBuffer, SlabRun};
 use super::stats::SenderStats;
+use crate::config::RateBounds;
 use crate::congestion::{Control, Controller, Sent};
 use crate::datagram::SEGMENTS_MAX;
 use crate::packet::HEADER_BYTES;
@@ -83,7 +85,10 @@ pub(super) struct Sender {
     mss_bytes: u32,
     peer_window_packets: u32,
     payload_bytes: usize,
-    max_rate_bits_per_s: Option<u64>,
+    bounds: RateBounds,
+    seed: u64,
+    /// The number of the controller's cohort 0: each controller counts from there.
+    cohort_base: u32,
 }
 
 /// What a [`Sender`] starts with, known when the handshake is complete.
@@ -93,7 +98,8 @@ pub(super) struct SenderSetup {
     pub(super) peer_window_packets: u32,
     pub(super) mss_bytes: u32,
     pub(super) buffer_bytes: usize,
-    pub(super) max_rate_bits_per_s: Option<u64>,
+    pub(super) bounds: RateBounds,
+    pub(super) seed: u64,
     pub(super) controller: Controller,
 }
 
@@ -121,17 +127,12 @@ impl Sender {
             mss_bytes: setup.mss_bytes,
             peer_window_packets: setup.peer_window_packets,
             payload_bytes,
-            max_rate_bits_per_s: None,
+            bounds: setup.bounds,
+            seed: setup.seed,
+            cohort_base: 0,
         };
-        sender.set_max_rate(setup.max_rate_bits_per_s);
+        sender.set_rate_bounds(now, setup.bounds);
         sender
-    }
-
-    /// Bounds the sending rate, headers included.
-    pub(super) fn set_max_rate(&mut self, bits_per_s: Option<u64>) {
-        self.max_rate_bits_per_s = bits_per_s;
-        let packet_bits = f64::from(self.mss_bytes) * 8.0;
-        self.controller.set_max_rate(bits_per_s.map(|rate| rate as f64 / packet_bits));
     }
 
     /// No data leaves before this.
@@ -249,7 +250,7 @@ impl Sender {
 
     /// The time of one packet on the wire at the pace allowed.
     pub(super) fn interval(&self) -> Duration {
-        let ceiling = self.max_rate_bits_per_s.map_or(Duration::ZERO, |rate| {
+        let ceiling = self.bounds.max_bits_per_s.map_or(Duration::ZERO, |rate| {
             Duration::from_nanos(u64::from(self.mss_bytes) * 8 * 1_000_000_000 / rate.max(1))
         });
         self.controller.pace().interval.max(ceiling)
@@ -267,6 +268,11 @@ impl Sender {
     /// The index that a sequence number near the window stands for; negative for numbers before the first packet.
     fn index_of(&self, seq: Seq) -> i64 {
         self.una as i64 + i64::from(self.seq_of(self.una).offset_to(seq))
+    }
+
+    /// The cohort of a packet that leaves now.
+    fn cohort(&self) -> u32 {
+        self.cohort_base + self.controller.cohort()
     }
 
     /// What the controller's window bounds.
@@ -306,7 +312,7 @@ impl Sender {
         for (offset, datagram) in run.bytes().chunks(run.stride()).enumerate() {
             let in_flight_packets = self.pipe_packets();
             let app_limited = self.next + 1 == self.buffer.end() && offset + 1 == packets;
-            self.flights.push(now, app_limited, self.controller.cohort());
+            self.flights.push(now, app_limited, self.cohort());
             let (tag, bytes) = (self.next, datagram.len() as u32);
             self.next += 1;
             self.controller.on_sent(&Sent { tag, now, bytes, app_limited, retransmission: false, in_flight_packets });

@@ -12,6 +12,7 @@ mod puppet;
 mod rendezvous;
 mod repair;
 mod scenarios;
+mod steering;
 mod streams;
 
 use std::time::Instant;

@@ -27,6 +27,11 @@ impl Competition {
         Self { window, window_max: window, reno: window, epoch: None, is_high }
     }
 
+    /// Another policy, from now on.
+    pub(super) fn set_high(&mut self, is_high: bool) {
+        self.is_high = is_high;
+    }
+
     pub(super) fn window(&self) -> f64 {
         self.window
     }

@@ -223,6 +223,15 @@ impl Core {
         if self.policy.kind == PolicyKind::Low {
             self.competition = None;
         }
+        if let Some(competition) = &mut self.competition {
+            competition.set_high(self.policy.kind == PolicyKind::High);
+        }
+    }
+
+    /// Begins the start-up with this estimate.
+    pub(super) fn start_with(&mut self, bandwidth: f64) {
+        self.bandwidth.reset(bandwidth);
+        self.growth.bandwidth = bandwidth;
     }
 
     pub(super) fn policy(&self) -> Policy {

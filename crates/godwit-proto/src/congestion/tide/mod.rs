@@ -21,7 +21,7 @@ use self::core::{Ack, Core};
 use self::loss_floor::Tally;
 use self::policy::Policy;
 pub use self::policy::PolicyKind;
-use super::{CohortReport, Control, Feedback, Lost, Pace, Sent, Setup};
+use super::{CohortReport, Control, Feedback, Lost, Pace, Sent, Setup, Start};
 
 /// What the RTT is taken for before the first sample.
 const INITIAL_RTT: f64 = 0.1;
@@ -42,25 +42,27 @@ pub struct Tide {
 }
 
 impl Tide {
-    /// A controller in start-up.
+    /// A controller in start-up. After another one it begins there with half of the known rate, so that its gain does not
+    /// overrun what the path carries.
     pub fn new(setup: &Setup, kind: PolicyKind) -> Self {
         let policy = Policy { kind, ceiling: None, floor: None };
-        Self {
-            core: Core::new(policy, INITIAL_RTT, setup.unix_time.as_secs_f64(), setup.seed),
-            start: setup.now,
-            max_window_packets: setup.max_window_packets,
-            least_rtt: f64::MAX,
-        }
+        let wall_clock = setup.unix_time.as_secs_f64();
+        let core = match setup.start {
+            Start::Blank => Core::new(policy, INITIAL_RTT, wall_clock, setup.seed),
+            Start::Takeover { packets_per_s, srtt, .. } => {
+                let mut core = Core::new(policy, srtt.as_secs_f64(), wall_clock, setup.seed);
+                if let Some(rate) = packets_per_s {
+                    core.start_with(0.5 * rate);
+                }
+                core
+            }
+        };
+        Self { core, start: setup.now, max_window_packets: setup.max_window_packets, least_rtt: f64::MAX }
     }
 
     /// Changes the policy of a live connection; its bounds stay.
     pub fn set_policy(&mut self, kind: PolicyKind) {
         self.core.set_policy(Policy { kind, ..self.core.policy() });
-    }
-
-    /// The bandwidth estimate, packets per second.
-    pub fn bandwidth_packets_per_s(&self) -> f64 {
-        self.core.bandwidth()
     }
 
     fn seconds(&self, now: Instant) -> f64 {
@@ -144,6 +146,10 @@ impl Control for Tide {
 
     fn set_max_window(&mut self, packets: u32) {
         self.max_window_packets = packets;
+    }
+
+    fn bandwidth_packets_per_s(&self) -> Option<f64> {
+        Some(self.core.bandwidth()).filter(|&rate| rate > 0.0)
     }
 }
 

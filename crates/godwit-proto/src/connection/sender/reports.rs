@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Sender;
-use crate::congestion::{Control as _, Feedback, Lost, ReceiverReport, RttSample};
+use crate::congestion::{CohortReport, Control as _, Feedback, Lost, ReceiverReport, RttSample};
 use crate::connection::recent_rate::Arrival;
 use crate::connection::rtt::RttEstimator;
 use crate::packet::{AckRates, LossReport};
@@ -193,7 +193,10 @@ impl Sender {
 
     fn report_cohorts(&mut self, now: Instant) {
         while let Some(report) = self.flights.pop_cohort() {
-            self.controller.on_cohort(now, &report);
+            // What another controller sent is not judged any more.
+            if let Some(cohort) = report.cohort.checked_sub(self.cohort_base) {
+                self.controller.on_cohort(now, &CohortReport { cohort, ..report });
+            }
         }
     }
 }

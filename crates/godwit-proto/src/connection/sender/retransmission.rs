@@ -70,7 +70,7 @@ impl Sender {
 
     fn retransmitted(&mut self, now: Instant, index: u64, bytes: usize) {
         let in_flight_packets = self.pipe_packets();
-        self.flights.resend(now, index, self.controller.cohort());
+        self.flights.resend(now, index, self.cohort());
         self.stats.retransmitted_packets += 1;
         self.stats.retransmitted_bytes += (bytes - HEADER_BYTES) as u64;
         self.count_sent(1, bytes - HEADER_BYTES);
@@ -87,7 +87,7 @@ impl Sender {
     /// A message is too late: the peer is told not to wait for it, and what was not sent of it stays unsent. Deviation 43.
     pub(super) fn give_up(&mut self, now: Instant, expired: ExpiredMessage) {
         while self.next < expired.end {
-            self.flights.push(now, false, self.controller.cohort());
+            self.flights.push(now, false, self.cohort());
             self.next += 1;
         }
         (expired.first.max(self.una)..expired.end).for_each(|index| self.flights.give_up(index));

@@ -129,6 +129,16 @@ fn a_libudt_receiver_gets_everything() {
     arrives_whole(&scenario, 2);
 }
 
+/// Of 10 % loss, and of the copy that follows each retransmission, the rest is goodput: 1 / (1 + 2 p).
+#[test]
+fn a_libudt_receiver_that_loses_a_tenth_keeps_the_pipe_full() {
+    let libudt = "fair".parse::<Contender>().ok().and_then(Contender::to_libudt).expect("it exists");
+    for (loss, least) in [(0.01, 0.93), (0.05, 0.85), (0.1, 0.74)] {
+        let measured = run(&one(libudt, 20.0, 50).lossy(loss).lasting(10.0).warm_after(3.0));
+        assert!(measured.utilisation() > least, "{loss}: {}", measured.utilisation());
+    }
+}
+
 #[test]
 fn codel_and_a_changing_rate_are_survived() {
     let mut scenario = one(own(), 20.0, 30);

@@ -101,9 +101,9 @@ impl RateSampler {
         }
     }
 
-    /// A packet is known to be delivered.
-    pub fn on_delivered(&mut self, record: &SendRecord, now: Instant) {
-        self.delivered += 1;
+    /// This many packets are known to be delivered; `record` is of the one that left last.
+    pub fn on_delivered(&mut self, record: &SendRecord, now: Instant, packets: u64) {
+        self.delivered += packets;
         self.delivered_time = now;
         self.on_arrived(record);
     }
@@ -182,7 +182,7 @@ mod tests {
             let now = origin + sending * number;
             while let Some((delivered_at, record)) = flight.front().copied().filter(|&(at, _)| at <= now) {
                 flight.pop_front();
-                sampler.on_delivered(&record, delivered_at);
+                sampler.on_delivered(&record, delivered_at, 1);
                 rates.extend(sampler.sample().map(|sample| sample.packets_per_s()));
             }
             let record = sampler.on_sent(now, flight.len() as u32, false);
@@ -210,7 +210,7 @@ mod tests {
         let mut sampler = RateSampler::new(origin);
         let records: Vec<_> = (0..100).map(|number| sampler.on_sent(origin, number, false)).collect();
         for (number, record) in records.iter().enumerate() {
-            sampler.on_delivered(record, origin + ms(100 + number as u64));
+            sampler.on_delivered(record, origin + ms(100 + number as u64), 1);
         }
         let sample = sampler.sample().expect("packets were delivered");
         assert_eq!((sample.delivered, sample.interval, sample.prior_delivered), (100, ms(199), 0));
@@ -222,12 +222,12 @@ mod tests {
         let origin = virtual_time::origin();
         let mut sampler = RateSampler::new(origin);
         let first = sampler.on_sent(origin, 0, true);
-        sampler.on_delivered(&first, origin + ms(10));
+        sampler.on_delivered(&first, origin + ms(10), 1);
         assert!(sampler.sample().expect("one packet").app_limited);
         let later = origin + Duration::from_secs(60);
         let records = [sampler.on_sent(later, 0, false), sampler.on_sent(later + ms(1), 1, false)];
         for record in &records {
-            sampler.on_delivered(record, later + ms(20));
+            sampler.on_delivered(record, later + ms(20), 1);
         }
         let sample = sampler.sample().expect("two packets");
         assert_eq!((sample.delivered, sample.interval), (2, ms(20)));
@@ -241,7 +241,7 @@ mod tests {
         let after = sampler.on_sent(origin + ms(1), 2, false);
         assert_eq!([limited[0], limited[1], after].map(|record| record.is_app_limited()), [false, true, true]);
         for record in limited.iter().chain([&after]) {
-            sampler.on_delivered(record, origin + ms(10));
+            sampler.on_delivered(record, origin + ms(10), 1);
         }
         assert!(!sampler.on_sent(origin + ms(11), 0, false).is_app_limited());
     }
@@ -252,7 +252,7 @@ mod tests {
         let mut sampler = RateSampler::new(origin);
         sampler.on_revoked();
         let records = [sampler.on_sent(origin, 0, false), sampler.on_sent(origin, 1, false)];
-        records.iter().for_each(|record| sampler.on_delivered(record, origin + ms(10)));
+        records.iter().for_each(|record| sampler.on_delivered(record, origin + ms(10), 1));
         sampler.on_revoked();
         assert_eq!(sampler.delivered_total(), 1);
         assert_eq!(sampler.sample().map(|sample| sample.delivered), Some(1));

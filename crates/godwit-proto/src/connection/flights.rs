@@ -25,6 +25,8 @@ enum Fate {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flight {
     record: SendRecord,
+    /// Which transmission it was, of all.
+    ordinal: u64,
     /// When it was sent last.
     pub(super) sent: Instant,
     pub(super) transmissions: u8,
@@ -54,6 +56,10 @@ pub(super) struct Flights {
     /// Transmissions, and those of them that count as lost.
     transmitted: u64,
     lost: u64,
+    /// What left before this one, and this one itself, has arrived or is lost, as the path keeps the order.
+    known_ordinal: u64,
+    /// The least time from sending a packet to hearing of it.
+    min_rtt: Duration,
     /// Different packets that have arrived, if the peer counts them.
     received: Option<u64>,
     sampler: RateSampler,
@@ -72,6 +78,8 @@ impl Flights {
             flying: 0,
             transmitted: 0,
             lost: 0,
+            known_ordinal: 0,
+            min_rtt: Duration::MAX,
             received: None,
             sampler: RateSampler::new(now),
             cohorts: Cohorts::default(),
@@ -86,31 +94,55 @@ impl Flights {
         self.cohorts.on_sent(cohort);
         self.flying += 1;
         self.transmitted += 1;
-        self.queue.push_back(Flight { record, sent: now, transmissions: 1, cohort, fate: Fate::Flying });
+        let ordinal = self.transmitted;
+        self.queue.push_back(Flight { record, ordinal, sent: now, transmissions: 1, cohort, fate: Fate::Flying });
     }
 
     /// A packet leaves again.
     pub(super) fn resend(&mut self, now: Instant, index: u64, cohort: u32) {
         let record = self.sampler.on_sent(now, self.pipe(), false);
+        let is_counted = self.received.is_some();
         let flight = &mut self.queue[(index - self.una) as usize];
+        // Towards libudt loss is judged by originals: it never says which retransmissions arrived.
+        let is_judged = is_counted || flight.transmissions == 1;
         match flight.fate {
             Fate::Lost | Fate::GivenUp => {}
             // Nobody reported it: a probe, or the silence after a retransmission. The one on its way is given up.
             Fate::Flying => {
                 self.flying -= 1;
                 self.lost += 1;
-                self.cohorts.on_lost(flight.cohort);
+                if is_judged {
+                    self.cohorts.on_lost(flight.cohort);
+                }
             }
+            // It had only followed from what was not reported, and the position says otherwise.
             Fate::Delivered => {
                 self.lost += 1;
-                self.cohorts.on_delivery_undone(flight.cohort);
+                if is_judged {
+                    self.cohorts.on_delivery_undone(flight.cohort);
+                    self.cohorts.on_lost(flight.cohort);
+                }
+                if !is_counted {
+                    self.sampler.on_revoked();
+                }
             }
         }
-        let transmissions = flight.transmissions.saturating_add(1);
-        *flight = Flight { record, sent: now, transmissions, cohort, fate: Fate::Flying };
-        self.cohorts.on_sent(cohort);
+        if is_counted {
+            flight.cohort = cohort;
+            self.cohorts.on_sent(cohort);
+        }
         self.flying += 1;
         self.transmitted += 1;
+        let transmissions = flight.transmissions.saturating_add(1);
+        let ordinal = self.transmitted;
+        *flight = Flight { record, ordinal, sent: now, transmissions, fate: Fate::Flying, ..*flight };
+    }
+
+    /// A packet that has just left again leaves once more.
+    pub(super) fn copy(&mut self) {
+        self.transmitted += 1;
+        // One of the two is not counted when it arrives.
+        self.lost += 1;
     }
 
     /// A packet won't be sent, or not again.
@@ -126,16 +158,25 @@ impl Flights {
 
     /// Everything before `index` has arrived. `on_released` sees each packet that this releases.
     pub(super) fn release_before(&mut self, now: Instant, index: u64, mut on_released: impl FnMut(&Flight)) {
+        let measured = self.news.rtt;
+        let mut has_waited = false;
         for at in self.una..index {
             self.deliver(now, at);
-            on_released(&self.queue[(at - self.una) as usize]);
+            let flight = &self.queue[(at - self.una) as usize];
+            has_waited |= flight.transmissions > 1;
+            on_released(flight);
+        }
+        if has_waited {
+            // The position stood at a gap: what came behind it had arrived before.
+            self.news.rtt = measured;
         }
         self.queue.drain(..(index - self.una) as usize);
         self.una = index;
         self.known_to = self.known_to.max(index);
-        if let Some(received) = self.received.filter(|_| self.queue.is_empty()) {
+        if self.queue.is_empty() {
             // Nothing is on its way: whatever the counts missed is put right.
-            self.lost = self.transmitted.saturating_sub(received);
+            self.known_ordinal = self.transmitted;
+            self.lost = self.received.map_or(self.lost, |received| self.transmitted.saturating_sub(received));
         }
     }
 
@@ -169,7 +210,10 @@ impl Flights {
         let flight = &mut self.queue[(index - self.una) as usize];
         match flight.fate {
             Fate::Lost | Fate::GivenUp => return false,
-            Fate::Flying => self.flying -= 1,
+            Fate::Flying => {
+                self.flying -= 1;
+                self.known_ordinal = self.known_ordinal.max(flight.ordinal);
+            }
             Fate::Delivered => {
                 if self.received.is_none() {
                     self.sampler.on_revoked();
@@ -181,6 +225,11 @@ impl Flights {
         self.lost += 1;
         self.cohorts.on_lost(flight.cohort);
         true
+    }
+
+    /// Whether the peer counts what arrives.
+    pub(super) fn is_counted(&self) -> bool {
+        self.received.is_some()
     }
 
     /// The packet with this index.
@@ -204,9 +253,12 @@ impl Flights {
         self.queue.len()
     }
 
-    /// Packets on their way. What was sent again behind a gap is known to have arrived only if the peer counts.
+    /// Packets on their way. libudt says nothing of what was sent again behind a gap; but what was sent after that and has
+    /// arrived tells that it isn't on its way any more.
     pub(super) fn pipe(&self) -> u32 {
-        let Some(received) = self.received else { return self.flying };
+        let Some(received) = self.received else {
+            return u32::try_from(self.transmitted - self.known_ordinal).unwrap_or(u32::MAX);
+        };
         let counted = self.transmitted.saturating_sub(self.lost + received);
         self.flying.min(u32::try_from(counted).unwrap_or(u32::MAX))
     }
@@ -236,26 +288,113 @@ impl Flights {
     }
 
     fn deliver(&mut self, now: Instant, index: u64) {
+        let is_counted = self.received.is_some();
         let flight = &mut self.queue[(index - self.una) as usize];
+        let took = now.saturating_duration_since(flight.sent).max(RTT_MIN);
+        // Nothing is heard of so soon: it was the transmission before that arrived.
+        let is_another = flight.transmissions > 1 && took < self.min_rtt;
         match flight.fate {
             Fate::Delivered | Fate::GivenUp => return,
             Fate::Flying => {
                 self.flying -= 1;
-                self.cohorts.on_delivered(flight.cohort);
+                if is_counted || flight.transmissions == 1 {
+                    self.cohorts.on_delivered(flight.cohort);
+                } else if is_another && flight.transmissions == 2 {
+                    self.cohorts.on_loss_undone(flight.cohort);
+                }
             }
             // It had been reported missing, and came late.
             Fate::Lost => {
                 self.lost -= 1;
-                self.cohorts.on_loss_undone(flight.cohort);
+                if is_counted || flight.transmissions == 1 {
+                    self.cohorts.on_loss_undone(flight.cohort);
+                }
             }
         }
         flight.fate = Fate::Delivered;
-        if self.received.is_some() {
-            self.sampler.on_arrived(&flight.record);
-        } else {
-            self.sampler.on_delivered(&flight.record, now);
+        if flight.transmissions == 1 {
+            self.news.rtt = Some(took);
+            self.min_rtt = self.min_rtt.min(took);
         }
-        self.news.delivered += 1;
-        self.news.rtt = (flight.transmissions == 1).then(|| now.saturating_duration_since(flight.sent).max(RTT_MIN));
+        let record = flight.record;
+        if is_counted {
+            self.sampler.on_arrived(&record);
+            self.news.delivered += 1;
+        } else if !is_another {
+            // With it arrived what was sent again just before it, as far as anybody can know.
+            let packets = flight.ordinal.saturating_sub(self.known_ordinal);
+            self.known_ordinal += packets;
+            if packets > 0 {
+                self.sampler.on_delivered(&record, now, packets);
+                self.news.delivered += packets as u32;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(100);
+
+    /// Twenty packets, one per millisecond from 0 on, of which a libudt receiver reports packet 5 missing; and the clock, in
+    /// milliseconds.
+    fn with_a_gap() -> (Flights, impl Fn(u64) -> Instant) {
+        let start = crate::tests::epoch();
+        let ms = move |millis| start + Duration::from_millis(millis);
+        let mut flights = Flights::new(start);
+        (0..20).for_each(|at| flights.push(ms(at), false, 1));
+        flights.deliver_before(ms(106), 5);
+        assert!(flights.lose(5));
+        flights.deliver_before(ms(106), 7);
+        (flights, ms)
+    }
+
+    #[test]
+    fn what_was_sent_again_leaves_the_pipe_with_what_was_sent_after_it() {
+        let (mut flights, ms) = with_a_gap();
+        assert_eq!((flights.pipe(), flights.delivered_total()), (13, 6));
+        flights.resend(ms(107), 5, 1);
+        flights.copy();
+        (0..3).for_each(|at| flights.push(ms(108 + at), false, 2));
+        assert_eq!(flights.pipe(), 18);
+        // Packet 21 is missing, says the report, so 22 has arrived and with it packet 5 and its copy, if ever.
+        flights.deliver_before(ms(210), 21);
+        assert!(flights.lose(21));
+        flights.deliver_before(ms(210), 23);
+        assert_eq!((flights.pipe(), flights.delivered_total()), (0, 6 + 13 + 2 + 1 + 1));
+    }
+
+    #[test]
+    fn the_position_that_stood_at_a_gap_measures_nothing() {
+        let (mut flights, ms) = with_a_gap();
+        assert_eq!(flights.take_news().0.rtt, Some(RTT), "the report of a gap comes at once");
+        flights.resend(ms(107), 5, 1);
+        flights.release_before(ms(207), 20, |_| {});
+        assert_eq!((flights.take_news().0.rtt, flights.pipe()), (None, 0));
+    }
+
+    #[test]
+    fn an_acknowledgement_that_comes_too_soon_is_of_the_original() {
+        let (mut flights, ms) = with_a_gap();
+        flights.push(ms(20), false, 2);
+        flights.resend(ms(107), 5, 2);
+        flights.release_before(ms(110), 8, |_| {});
+        assert_eq!(flights.pipe(), 14, "what left after packet 7 is still on its way");
+        flights.deliver_before(ms(120), 21);
+        let report = CohortReport { cohort: 1, sent: 20, lost: 0 };
+        assert_eq!(flights.pop_cohort(), Some(report), "and the loss was none");
+    }
+
+    #[test]
+    fn a_report_takes_back_what_was_inferred() {
+        let (mut flights, ms) = with_a_gap();
+        flights.push(ms(20), false, 2);
+        flights.deliver_before(ms(120), 21);
+        let delivered = flights.delivered_total();
+        assert!(flights.lose(12));
+        assert_eq!(flights.delivered_total(), delivered - 1);
+        assert_eq!(flights.pop_cohort(), Some(CohortReport { cohort: 1, sent: 20, lost: 2 }));
     }
 }

@@ -33,7 +33,7 @@ impl Connection {
         match &packet.control {
             Control::Ack(ack) => self.on_ack(now, arrived, ack),
             Control::LightAck { ack_seq } => {
-                let acked = halves.sender.on_light_ack(now, *ack_seq, &self.rtt);
+                let acked = halves.sender.on_light_ack(now, arrived, *ack_seq, &self.rtt);
                 self.events.is_writable |= acked == Acked::Progress;
             }
             Control::Nak(report) => halves.sender.on_nak(now, arrived, report, &self.rtt),

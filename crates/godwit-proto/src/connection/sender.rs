@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod checks;
+mod copies;
 mod probing;
 mod reports;
 mod retransmission;
@@ -14,6 +15,7 @@ pub(super) mod steering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::copies::{Copies, LossShare};
 pub(super) use self::reports::{AckReport, Acked, Received};
 use self::retransmission::DROP_REQUESTS_MAX;
 use super::flights::Flights;
@@ -77,6 +79,8 @@ pub(super) struct Sender {
     drop_requests: VecDeque<DropRequest>,
     pacer: Pacer,
     pairs: PacketPairs,
+    copies: Copies,
+    losses: LossShare,
     /// Whether the peer reports a loss again that was not repaired; libudt never does.
     peer_repeats_naks: bool,
     /// Probes since the last progress.
@@ -121,6 +125,8 @@ impl Sender {
             drop_requests: VecDeque::new(),
             pacer: Pacer::new(now),
             pairs: PacketPairs::default(),
+            copies: Copies::default(),
+            losses: LossShare::default(),
             peer_repeats_naks: false,
             probes: 0,
             probe_at: None,
@@ -187,7 +193,10 @@ impl Sender {
         if allowed == 0 {
             return None;
         }
-        let outgoing = match self.poll_retransmissions(now, allowed, room, stamp, scratch) {
+        let again = self
+            .poll_retransmissions(now, allowed, room, stamp, rtt, scratch)
+            .or_else(|| self.poll_copy(now, stamp, scratch));
+        let outgoing = match again {
             Some(segment_bytes) => Some(Outgoing::Copied { segment_bytes }),
             None => self.poll_new(now, allowed, room, stamp).map(Outgoing::Run),
         };
@@ -283,7 +292,10 @@ impl Sender {
     /// When the next packet may go, and with it a quantum, if there is anything to send.
     fn pace_at(&self) -> Option<Instant> {
         let is_waiting = self.lost.len_packets() > 0 || self.new_allowed() > 0;
-        is_waiting.then(|| self.pacer.due())
+        if is_waiting {
+            return Some(self.pacer.due());
+        }
+        self.copies.next_due().map(|at| at.max(self.pacer.due()))
     }
 
     /// New packets that the windows allow and the buffer has.
@@ -318,6 +330,7 @@ impl Sender {
             self.controller.on_sent(&Sent { tag, now, bytes, app_limited, retransmission: false, in_flight_packets });
         }
         self.pairs.sent(self.seq_of(self.next - 1));
+        self.losses.on_sent(packets as u32);
         self.count_sent(packets as u64, run.bytes().len() - packets * HEADER_BYTES);
         self.pacer.charge(now, packets, self.interval());
         Some(run)

@@ -11,6 +11,7 @@ mod pitfalls_later;
 mod puppet;
 mod rendezvous;
 mod repair;
+mod reports_once;
 mod scenarios;
 mod steering;
 mod streams;

@@ -16,7 +16,7 @@ fn config() -> Config {
     Config::default()
 }
 
-fn data_seq(datagram: &[u8]) -> Option<u32> {
+pub(super) fn data_seq(datagram: &[u8]) -> Option<u32> {
     match Packet::decode(datagram) {
         Ok(Packet::Data(data)) => Some(data.header.seq.value()),
         _ => None,
@@ -28,7 +28,7 @@ fn is_nak(datagram: &[u8]) -> bool {
 }
 
 /// Makes node 1 a receiver like libudt 4.11, which reports each loss once.
-fn never_repeats_naks() -> Tamper {
+pub(super) fn never_repeats_naks() -> Tamper {
     let mut reported = BTreeSet::new();
     Box::new(move |from, datagram| {
         let Ok(Packet::Control(packet)) = Packet::decode(datagram) else { return };

@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// Rounds that a rate counts for, with exact samples.
+/// Rounds that a rate counts for.
 const ROUNDS: u64 = 4;
-/// The same with averages over several rounds, from a peer that does not count packets.
-const ROUNDS_OF_AVERAGES: u64 = 2;
 
 /// Rates are in packets per second.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +11,6 @@ pub(super) struct Bandwidth {
     /// Falling rates with the round of each: the first is the maximum.
     maxima: VecDeque<(u64, f64)>,
     round: u64,
-    uses_averages: bool,
     /// Highest rate of this round and of the one before.
     round_max: f64,
     last_round_max: f64,
@@ -32,15 +29,9 @@ impl Bandwidth {
             self.maxima.pop_back();
         }
         self.maxima.push_back((self.round, rate));
-        let rounds = if self.uses_averages { ROUNDS_OF_AVERAGES } else { ROUNDS };
-        while self.maxima.len() > 1 && self.maxima[0].0 + rounds <= self.round {
+        while self.maxima.len() > 1 && self.maxima[0].0 + ROUNDS <= self.round {
             self.maxima.pop_front();
         }
-    }
-
-    /// Samples are averages over several rounds from now on.
-    pub(super) fn use_averages(&mut self) {
-        self.uses_averages = true;
     }
 
     /// A new round begins.

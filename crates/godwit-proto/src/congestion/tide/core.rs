@@ -179,8 +179,6 @@ pub(super) struct Core {
     reacted_to: u32,
     last_reaction: f64,
     judged: Tally,
-    /// Deliveries of the last rounds, from a receiver that does not count.
-    deliveries: std::collections::VecDeque<(f64, u64)>,
     random: u64,
 }
 
@@ -213,7 +211,6 @@ impl Core {
             reacted_to: 0,
             last_reaction: -1.0,
             judged: Tally::default(),
-            deliveries: std::collections::VecDeque::new(),
             random: seed | 1,
         }
     }
@@ -248,7 +245,7 @@ impl Core {
         if let Some(rtt) = ack.rtt {
             self.delay.on_sample(ack.now, rtt);
         }
-        if let Some(rate) = ack.rate.filter(|_| ack.is_exact || self.state == State::Startup) {
+        if let Some(rate) = ack.rate {
             self.bandwidth.on_sample(rate);
         }
         if self.state == State::Cruise
@@ -273,7 +270,6 @@ impl Core {
             self.cruise();
         }
         if ack.is_round_start && ack.now - self.round_start >= ROUND_MIN {
-            self.average_deliveries(ack);
             self.on_round();
         }
     }
@@ -472,23 +468,6 @@ impl Core {
         self.cohorts.push_back(cohort);
         if self.cohorts.len() > COHORTS_MAX {
             self.cohorts.pop_front();
-        }
-    }
-
-    /// From a receiver that does not count, credit comes in jumps: average it over six rounds.
-    fn average_deliveries(&mut self, ack: &Ack) {
-        if ack.is_exact {
-            return;
-        }
-        self.deliveries.push_back((ack.now, ack.delivered_total));
-        while self.deliveries.len() > 7 || (self.deliveries.len() > 3 && ack.now - self.deliveries[0].0 > 3.0) {
-            self.deliveries.pop_front();
-        }
-        if self.state != State::Startup && self.deliveries.len() >= 3 {
-            let (since, before) = self.deliveries[0];
-            let rate = ack.delivered_total.saturating_sub(before) as f64 / (ack.now - since);
-            self.bandwidth.use_averages();
-            self.bandwidth.on_sample(rate);
         }
     }
 

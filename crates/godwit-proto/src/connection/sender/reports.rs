@@ -59,15 +59,25 @@ impl Sender {
             self.on_received(report.arrived, received);
         }
         self.stats.acks_received_packets += u64::from(is_progress);
-        self.feed_back(now, report, rtt);
+        self.feed_back(now, report.arrived, Some(report), rtt);
         if is_progress { Acked::Progress } else { Acked::Old }
     }
 
     /// A light ACK. It says nothing of the peer's window and not enough for the controller; but what it covers has arrived, so
     /// it is released, where libudt waits for the full ACK: at 10 Gbit/s 12 MB fewer stay in the send buffer. Deviation 22.
-    pub(in crate::connection) fn on_light_ack(&mut self, now: Instant, ack_seq: Seq, rtt: &RttEstimator) -> Acked {
+    pub(in crate::connection) fn on_light_ack(
+        &mut self,
+        now: Instant,
+        arrived: Instant,
+        ack_seq: Seq,
+        rtt: &RttEstimator,
+    ) -> Acked {
         let Some(index) = self.valid_ack(ack_seq) else { return Acked::Invalid };
-        if self.release_before(now, now, index, rtt) { Acked::Progress } else { Acked::Old }
+        if !self.release_before(now, arrived, index, rtt) {
+            return Acked::Old;
+        }
+        self.feed_back_inferred(now, arrived, rtt);
+        Acked::Progress
     }
 
     /// A NAK that the kernel got at `arrived`. Entries outside of what is in flight are counted and ignored (deviation 1).
@@ -106,8 +116,10 @@ impl Sender {
         }
         self.stats.lost_packets += u64::from(lost.packets);
         lost.in_flight_packets = self.pipe_packets();
+        self.losses.on_lost(lost.packets);
         self.controller.on_lost(&lost);
         self.report_cohorts(now);
+        self.feed_back_inferred(now, arrived, rtt);
     }
 
     /// The index of an ACK if it lies in what was sent. Old ones count as the first unacknowledged packet.
@@ -155,11 +167,21 @@ impl Sender {
         }
     }
 
-    fn feed_back(&mut self, now: Instant, report: &AckReport, rtt: &RttEstimator) {
+    /// A NAK or a light ACK: all that a libudt peer says while a gap holds the cumulative position back. libudt's own
+    /// controller hears of neither, and one of our peers counts better than can be inferred.
+    fn feed_back_inferred(&mut self, now: Instant, arrived: Instant, rtt: &RttEstimator) {
+        if self.controller.window_counts_pipe() && !self.flights.is_counted() {
+            self.feed_back(now, arrived, None, rtt);
+        }
+    }
+
+    fn feed_back(&mut self, now: Instant, arrived: Instant, report: Option<&AckReport>, rtt: &RttEstimator) {
         self.pacer.set_rtt(rtt.srtt());
         let (news, sample) = self.flights.take_news();
-        let exact = report.received.and_then(|received| received.rtt).map(|rtt| RttSample { rtt, exact: true });
-        let recent_rate = report.received.and_then(|received| self.recent_rate(report.arrived, received, rtt.srtt()));
+        let rates = report.and_then(|report| report.rates);
+        let received = report.and_then(|report| report.received);
+        let exact = received.and_then(|received| received.rtt).map(|rtt| RttSample { rtt, exact: true });
+        let recent_rate = received.and_then(|received| self.recent_rate(arrived, received, rtt.srtt()));
         let feedback = Feedback {
             now,
             acked_to: self.una,
@@ -172,14 +194,14 @@ impl Sender {
             rtt: exact.or_else(|| news.rtt.map(|rtt| RttSample { rtt, exact: false })),
             srtt: rtt.srtt(),
             receiver: ReceiverReport {
-                arrival_speed_packets_per_s: report.rates.map(|rates| rates.arrival_speed_packets_per_s),
-                link_capacity_packets_per_s: report.rates.map(|rates| rates.link_capacity_packets_per_s),
+                arrival_speed_packets_per_s: rates.map(|rates| rates.arrival_speed_packets_per_s),
+                link_capacity_packets_per_s: rates.map(|rates| rates.link_capacity_packets_per_s),
                 recent_rate_packets_per_s: recent_rate,
             },
             in_flight_packets: self.pipe_packets(),
             next_tag: self.next,
             is_round_start: news.is_round_start,
-            is_exact: report.received.is_some(),
+            is_exact: received.is_some(),
         };
         self.controller.on_feedback(&feedback);
         self.report_cohorts(now);

@@ -34,6 +34,7 @@ impl Sender {
         allowed: usize,
         room: Room,
         stamp: u32,
+        rtt: &RttEstimator,
         scratch: &mut Vec<u8>,
     ) -> Option<usize> {
         let mut segment_bytes = 0;
@@ -57,6 +58,7 @@ impl Sender {
             self.lost.pop_first();
             self.buffer.copy_packet(index, stamp, scratch);
             self.retransmitted(now, index, size);
+            self.plan_copies(now, index, rtt);
             segment_bytes = segment_bytes.max(size);
             packets += 1;
             // A shorter segment can only be the last.

@@ -13,19 +13,17 @@ use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
     thread_native_id,
 };
-use tun_rs::SyncDevice;
 
 use super::NetworkConfig;
 use super::addressing::{Side, destination};
 use super::error::NetworkError;
+use super::port::{Port, Segments};
 use super::tally::{Distribution, Tally};
 
-/// Packets taken from one device before the others, and the links, get their turn: 64 take about 100 µs.
+/// Packets, each perhaps to be segmented, taken from one device before the others, and the links, get their turn: 64 take about 100 µs.
 const READ_BURST: usize = 64;
-/// Packets written per direction before the devices are read again: a write carries a packet through the receiver's whole kernel.
+/// Packets written per direction before the devices are read again: a write carries its packets through the receiver's whole kernel.
 const WRITE_BURST: usize = 64;
-/// The largest IP packet.
-const PACKET_BYTES_MAX: usize = 65_535;
 /// How long the emulator sleeps while packets flow. To sleep and wake up costs as much as several packets, in a virtual machine as many as ten.
 const NAP: Duration = Duration::from_micros(100);
 /// What the emulator itself takes on average, half in noticing a packet and half in handing it over. It is taken off the delay of the path, so
@@ -37,12 +35,6 @@ const REQUESTS_MAX: usize = 64;
 const REAL_TIME_PRIORITY: u8 = 1;
 /// Where real-time priorities are not to be had.
 const NICENESS: i32 = -20;
-
-/// One host's device.
-pub(crate) struct Port {
-    pub(crate) device: SyncDevice,
-    pub(crate) side: Side,
-}
 
 /// A packet on its way.
 #[derive(Debug, Clone)]
@@ -111,9 +103,9 @@ impl Emulator {
     /// Forwards until the handle is dropped.
     pub(crate) fn run(mut self) {
         hurry();
-        let mut buffer = vec![0; PACKET_BYTES_MAX];
+        let mut room = Segments::default();
         while self.answer() {
-            let read = self.read(&mut buffer);
+            let read = self.read(&mut room);
             let written = self.deliver();
             if read + written > 0 {
                 thread::sleep(NAP);
@@ -127,7 +119,7 @@ impl Emulator {
     fn wait(&self) -> io::Result<()> {
         let next_due = self.links.iter().filter_map(Link::next_due).min();
         let timeout = next_due.map(|due| timespec(due.saturating_duration_since(Instant::now())));
-        let mut waiting: Vec<_> = self.ports.iter().map(|port| PollFd::new(&port.device, PollFlags::IN)).collect();
+        let mut waiting: Vec<_> = self.ports.iter().map(|port| PollFd::new(port, PollFlags::IN)).collect();
         waiting.push(PollFd::new(&self.wake, PollFlags::IN));
         match poll(&mut waiting, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -172,21 +164,23 @@ impl Emulator {
     }
 
     /// Takes what the hosts have sent; says how many packets.
-    fn read(&mut self, buffer: &mut [u8]) -> usize {
+    fn read(&mut self, room: &mut Segments) -> usize {
         let mut read = 0;
         for port in 0..self.ports.len() {
+            let from = self.ports[port].side();
             for _ in 0..READ_BURST {
-                // WouldBlock ends the burst; anything else means that the device is being taken down.
-                let Ok(length_bytes) = self.ports[port].device.recv(buffer) else { break };
-                self.enter(port, &buffer[..length_bytes]);
+                match self.ports[port].receive(room) {
+                    Ok(packets) => packets.for_each(|packet| self.enter(from, packet)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => self.tallies[direction(from)].unread += 1,
+                }
                 read += 1;
             }
         }
         read
     }
 
-    fn enter(&mut self, port: usize, packet: &[u8]) {
-        let from = self.ports[port].side;
+    fn enter(&mut self, from: Side, packet: &[u8]) {
         let Some(leaves_by) = self.port_of(from, packet) else { return };
         let now = Instant::now();
         let (link, tally) = (&mut self.links[direction(from)], &mut self.tallies[direction(from)]);
@@ -209,14 +203,17 @@ impl Emulator {
     fn deliver(&mut self) -> usize {
         let mut written = 0;
         for (link, tally) in self.links.iter_mut().zip(&mut self.tallies) {
+            let now = Instant::now();
             for _ in 0..WRITE_BURST {
-                let now = Instant::now();
                 let Some((parcel, due)) = link.pop_due_at(now) else { break };
                 tally.lateness.record(now.saturating_duration_since(due + tally.head_start));
                 tally.left_bytes += parcel.bytes.len() as u64;
-                tally.unsent += u64::from(self.ports[parcel.leaves_by].device.send(&parcel.bytes).is_err());
+                tally.unsent += self.ports[parcel.leaves_by].send(&parcel.bytes);
                 written += 1;
             }
+        }
+        for port in &mut self.ports {
+            self.tallies[direction(port.side().other())].unsent += port.flush();
         }
         written
     }

@@ -10,6 +10,7 @@ mod host;
 mod iproute;
 mod kernel_drops;
 mod namespace;
+mod port;
 mod probe;
 mod tally;
 
@@ -18,10 +19,11 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use emulator::{Emulator, Port, Reading, Reins, Request};
+use emulator::{Emulator, Reading, Reins, Request};
 use godwit_relay::{LinkConfig, LinkConfigError};
 use kernel_drops::KernelDrops;
 use namespace::{Namespace, Naming};
+use port::Port;
 use rustix::thread::{CapabilitySet, capabilities};
 
 pub use addressing::{HOSTS_MAX, Side};
@@ -242,7 +244,7 @@ fn make_side(
         device::install(&device, &namespace, addressing::v4(side, index), addressing::v6(side, index))?;
         made.1.push(KernelDrops::open(&namespace).map_err(NetworkError::Namespace)?);
         made.0.push(Host::new(namespace, side, index));
-        ports.push(Port { device, side });
+        ports.push(Port::new(device, side));
     }
     Ok(made)
 }

@@ -67,6 +67,8 @@ impl Distribution {
 pub(crate) struct Tally {
     pub(crate) entered_bytes: u64,
     pub(crate) left_bytes: u64,
+    /// Packets from the kernel that made no sense.
+    pub(crate) unread: u64,
     /// Packets that the kernel did not take from the emulator.
     pub(crate) unsent: u64,
     pub(crate) queue_delay: Distribution,
@@ -97,7 +99,7 @@ impl Tally {
             policed: link.policed - before.policed,
             duplicated: link.duplicated - before.duplicated,
             reordered: link.reordered - before.reordered,
-            unplanned_drops: link.overflowed - before.overflowed + self.unsent + kernel_drops,
+            unplanned_drops: link.overflowed - before.overflowed + self.unread + self.unsent + kernel_drops,
             queue_delay_mean: self.queue_delay.mean(),
             queue_delay_p95: self.queue_delay.percentile(0.95),
             queue_delay_max: self.queue_delay.max(),

@@ -11,7 +11,7 @@ use super::bandwidth::Bandwidth;
 use super::competition::Competition;
 use super::contest::Contest;
 use super::delay::Delay;
-use super::loss_floor::{LossFloor, Tally};
+use super::loss_floor::{FLOOR_MAX, LossFloor, Tally};
 use super::policy::{Policy, PolicyKind};
 use super::pulse::Pulse;
 use super::queue_cap::QueueCap;
@@ -316,6 +316,7 @@ impl Core {
         self.pulse.stop();
         self.growth = Growth { hint: 2.0 * rate, ..Growth::default() };
         self.state = State::Startup;
+        self.safety_net.on_timeout(self.cohort);
         self.mark(Purpose::Startup);
         self.reacted_to = self.cohort;
     }
@@ -367,7 +368,7 @@ impl Core {
     fn free_pace(&self) -> f64 {
         let floor = self.floor.value();
         if let PolicyKind::Fixed { packets_per_s } = self.policy.kind {
-            return packets_per_s / (1.0 - floor);
+            return packets_per_s / (1.0 - self.floor.mean().clamp(floor, FLOOR_MAX));
         }
         let bandwidth = self.bandwidth.estimate();
         if bandwidth == 0.0 && self.growth.jump == 0.0 {

@@ -68,6 +68,11 @@ impl LossFloor {
         self.floor
     }
 
+    /// The mean loss while the link could not overflow. The floor lies below it where losses come in bursts.
+    pub(super) fn mean(&self) -> f64 {
+        self.mean
+    }
+
     /// How much more the loss counts scatter than those of independent losses: bursts make it large.
     pub(super) fn dispersion(&self) -> f64 {
         (self.squares / self.expected).clamp(1.0, DISPERSION_MAX)

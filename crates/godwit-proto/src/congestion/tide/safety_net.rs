@@ -83,6 +83,13 @@ impl SafetyNet {
         }
     }
 
+    /// The peer was silent, and all that is out counts as lost: packets of cohorts up to this one are no verdict on a pace.
+    pub(super) fn on_timeout(&mut self, current: u32) {
+        self.reacted_to = current;
+        self.heavy_in_a_row = 0;
+        self.judged = Tally::default();
+    }
+
     /// Never faster than this.
     pub(super) fn limit(&self) -> f64 {
         self.limit

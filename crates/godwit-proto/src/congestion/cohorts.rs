@@ -8,6 +8,9 @@ const COHORTS_MAX: usize = 7;
 /// A cohort is complete when this share of it is resolved: the last packets of a lossy path take several RTT.
 const COMPLETE_PERCENT: u64 = 98;
 
+/// Losses in a row from here on are a burst.
+pub const BURST_PACKETS: u64 = 8;
+
 /// What became of the packets of one cohort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CohortReport {
@@ -17,6 +20,9 @@ pub struct CohortReport {
     pub sent: u64,
     /// Those that were lost.
     pub lost: u64,
+    /// Those of them that were lost in a row with at least [`BURST_PACKETS`] others: a link that was away for a moment. A queue that
+    /// overflows takes packets from between others.
+    pub lost_in_bursts: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +43,7 @@ impl Cohorts {
         match self.open.back_mut() {
             Some(last) if last.report.cohort == cohort => last.report.sent += 1,
             _ => {
-                let report = CohortReport { cohort, sent: 1, lost: 0 };
+                let report = CohortReport { cohort, sent: 1, lost: 0, lost_in_bursts: 0 };
                 self.open.push_back(Cohort { report, resolved: 0 });
             }
         }
@@ -58,10 +64,22 @@ impl Cohorts {
         }
     }
 
+    /// That loss was the `length`th in a row.
+    pub fn on_lost_in_a_row(&mut self, cohort: u32, length: u64) {
+        if let Some(cohort) = self.find(cohort) {
+            cohort.report.lost_in_bursts += match length {
+                BURST_PACKETS => length.min(cohort.report.lost),
+                BURST_PACKETS.. => 1,
+                _ => 0,
+            };
+        }
+    }
+
     /// A packet that counted as lost had arrived.
     pub fn on_loss_undone(&mut self, cohort: u32) {
         if let Some(cohort) = self.find(cohort) {
             cohort.report.lost = cohort.report.lost.saturating_sub(1);
+            cohort.report.lost_in_bursts = cohort.report.lost_in_bursts.min(cohort.report.lost);
         }
     }
 
@@ -100,9 +118,24 @@ mod tests {
         assert_eq!(cohorts.pop_complete(), None);
         cohorts.on_lost(3);
         cohorts.on_loss_undone(3);
-        assert_eq!(cohorts.pop_complete(), Some(CohortReport { cohort: 3, sent: 100, lost: 1 }));
+        let report = CohortReport { cohort: 3, sent: 100, lost: 1, lost_in_bursts: 0 };
+        assert_eq!(cohorts.pop_complete(), Some(report));
         cohorts.on_lost(3);
         (0..50).for_each(|_| cohorts.on_delivered(5));
         assert_eq!(cohorts.pop_complete(), None, "the newest is still being sent");
+    }
+
+    #[test]
+    fn losses_in_a_row_are_told_apart() {
+        let mut cohorts = Cohorts::default();
+        (0..100).for_each(|_| cohorts.on_sent(1));
+        cohorts.on_sent(2);
+        (0..70).for_each(|_| cohorts.on_delivered(1));
+        for length in (1..=12).chain(1..=18) {
+            cohorts.on_lost(1);
+            cohorts.on_lost_in_a_row(1, if length <= 12 { length } else { 1 });
+        }
+        let report = cohorts.pop_complete().expect("all packets are accounted for");
+        assert_eq!((report.lost, report.lost_in_bursts), (30, 24));
     }
 }

@@ -32,7 +32,7 @@ mod native;
 mod rate_sample;
 mod tide;
 
-pub use cohorts::{CohortReport, Cohorts};
+pub use cohorts::{BURST_PACKETS, CohortReport, Cohorts};
 pub use native::Native;
 pub use rate_sample::{RateSample, RateSampler, SendRecord};
 pub use tide::{PolicyKind, Tide};

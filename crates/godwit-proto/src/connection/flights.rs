@@ -64,6 +64,9 @@ pub(super) struct Flights {
     received: Option<u64>,
     sampler: RateSampler,
     cohorts: Cohorts,
+    /// The packet that was reported missing last, and how many before it were, without a gap.
+    last_lost: u64,
+    losses_in_a_row: u64,
     /// Deliveries at which the round ends.
     round_end: u64,
     news: News,
@@ -83,6 +86,8 @@ impl Flights {
             received: None,
             sampler: RateSampler::new(now),
             cohorts: Cohorts::default(),
+            last_lost: u64::MAX,
+            losses_in_a_row: 0,
             round_end: 0,
             news: News::default(),
         }
@@ -224,6 +229,9 @@ impl Flights {
         flight.fate = Fate::Lost;
         self.lost += 1;
         self.cohorts.on_lost(flight.cohort);
+        self.losses_in_a_row = if index == self.last_lost.wrapping_add(1) { self.losses_in_a_row + 1 } else { 1 };
+        self.last_lost = index;
+        self.cohorts.on_lost_in_a_row(flight.cohort, self.losses_in_a_row);
         true
     }
 

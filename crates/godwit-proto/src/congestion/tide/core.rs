@@ -38,6 +38,8 @@ const STARTUP_ROUNDS_WITHOUT_GROWTH: u32 = 3;
 const ROUND_MIN: f64 = 0.010;
 /// Packets of cohorts are added up to this many before their loss is judged.
 const JUDGED_PACKETS: u64 = 60;
+/// The pace that proves a loss to be random, as a part of the rate that arrived lately.
+const PROOF_GAIN: f64 = 0.7;
 /// Packets of a down-test.
 const TEST_PACKETS: f64 = 100.0;
 /// The drain tests of all flows sit on multiples of this, so that they drain together.
@@ -146,7 +148,19 @@ struct Test {
     pace: f64,
     trigger_loss: f64,
     queue: f64,
-    is_periodic: bool,
+    reason: Reason,
+}
+
+/// Why a down-test was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// Loss that nothing explains.
+    Suspicion,
+    /// The floor is tested now and then.
+    Routine,
+    /// The loss stayed in a first test. A policer's bucket that was full can make one cohort look so, but not one at a rate far below
+    /// what arrived lately.
+    Proof,
 }
 
 /// See the module.
@@ -274,13 +288,16 @@ impl Core {
         }
     }
 
-    /// All packets of a cohort, or nearly all, were delivered or lost.
-    pub(super) fn on_cohort(&mut self, now: f64, id: u32, tally: Tally) {
+    /// All packets of a cohort, or nearly all, were delivered or lost: so many of them in bursts.
+    pub(super) fn on_cohort(&mut self, now: f64, id: u32, tally: Tally, lost_in_bursts: u64) {
         self.now = now;
         let Some(cohort) = self.cohorts.iter().find(|cohort| cohort.id == id).copied() else { return };
         let wanted = self.wanted_pace();
         self.safety_net.on_cohort(&Verdict { now, id, current: self.cohort, tally, pace: cohort.pace, wanted });
         let queue = cohort.queue.max(self.delay.queue());
+        // A burst without a queue is a link that was away, which no rate of ours would have helped.
+        let is_outage = self.competition.is_none() && queue < 0.5 * self.target_queue();
+        let tally = if is_outage { tally.without(lost_in_bursts) } else { tally };
         self.observe_loss(&cohort, queue, tally);
         if cohort.purpose == Purpose::Down && self.is_tested_by(id) {
             return self.judge_test(tally);
@@ -588,7 +605,7 @@ impl Core {
         }
         let is_test_due = self.now > self.next_test && self.floor.value() > 0.005 && queue < 1.3 * target;
         if self.test == DownTest::None && self.pulse.is_idle() && is_test_due {
-            return self.start_test(0.95 * bandwidth, self.floor.value(), queue, true);
+            return self.start_test(0.95 * bandwidth, self.floor.value(), queue, Reason::Routine);
         }
         let may_start = self.now > self.hold.until && queue < 0.35 * target;
         let steps_max = if self.now - self.contest.left_at() < 10.0 { 1 } else { 4 };
@@ -636,10 +653,10 @@ impl Core {
         (self.target_queue() - self.delay.queue()) / (2.5 * self.delay.min_rtt() + 0.03)
     }
 
-    fn start_test(&mut self, pace: f64, trigger_loss: f64, queue: f64, is_periodic: bool) {
-        self.gain = if is_periodic { 0.9 } else { 0.85 };
+    fn start_test(&mut self, pace: f64, trigger_loss: f64, queue: f64, reason: Reason) {
+        self.gain = if reason == Reason::Routine { 0.9 } else { 0.85 };
         let cohort = self.cohort + 1;
-        let test = Test { since: self.now, cohort, pace, trigger_loss, queue, is_periodic };
+        let test = Test { since: self.now, cohort, pace, trigger_loss, queue, reason };
         self.test = DownTest::Sending(test);
         self.mark(Purpose::Down);
     }
@@ -693,12 +710,20 @@ impl Core {
         let loss = tally.loss();
         let stayed = loss > 0.6 * test.trigger_loss && tally.lost >= 2;
         if test.trigger_loss < 0.25 && tally.sent >= 40 && stayed {
-            self.floor.validate(loss.min(test.trigger_loss));
+            let random = loss.min(test.trigger_loss);
+            let recent = self.bandwidth.recent().min(self.bandwidth.estimate());
+            match test.reason {
+                Reason::Proof => self.floor.prove(random),
+                _ if self.floor.needs_proof(random) && recent > 0.0 => {
+                    return self.start_test(PROOF_GAIN * recent, test.trigger_loss, test.queue, Reason::Proof);
+                }
+                Reason::Suspicion | Reason::Routine => self.floor.validate(random),
+            }
             self.hold.until = self.now;
             return;
         }
         self.floor.refute(loss);
-        if test.is_periodic {
+        if test.reason == Reason::Routine {
             return;
         }
         self.hold.until = self.now + (2.0 + self.random()).max(6.0 * self.delay.min_rtt());
@@ -790,7 +815,7 @@ impl Core {
         self.last_reaction = self.now;
         let fastest = 1.3 * self.bandwidth.estimate() / (1.0 - self.floor.value());
         let pace = 0.95 * cohort.pace.min(fastest) * (1.0 - loss);
-        self.start_test(pace, loss, self.delay.round_queue_max(), false);
+        self.start_test(pace, loss, self.delay.round_queue_max(), Reason::Suspicion);
         self.reacted_to = self.cohort;
         self.round_start = self.now;
     }

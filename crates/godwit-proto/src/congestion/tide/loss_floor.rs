@@ -26,6 +26,11 @@ impl Tally {
         self.lost as f64 / self.sent.max(1) as f64
     }
 
+    /// The same but for so many that were lost.
+    pub(super) fn without(self, lost: u64) -> Self {
+        Self { sent: self.sent.saturating_sub(lost), lost: self.lost.saturating_sub(lost) }
+    }
+
     pub(super) fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.lost += other.lost;
@@ -41,6 +46,8 @@ impl Tally {
 pub(super) struct LossFloor {
     floor: f64,
     validated: f64,
+    /// The highest loss that stayed at a rate far below what arrives.
+    proven: f64,
     block: Tally,
     blocks: VecDeque<f64>,
     bounding: Tally,
@@ -54,6 +61,7 @@ impl LossFloor {
         Self {
             floor: 0.0,
             validated: FLOOR_MAX,
+            proven: 0.0,
             block: Tally::default(),
             blocks: VecDeque::new(),
             bounding: Tally::default(),
@@ -138,9 +146,21 @@ impl LossFloor {
         }
     }
 
+    /// Whether this much loss is more than was ever proven to be random.
+    pub(super) fn needs_proof(&self, loss: f64) -> bool {
+        loss > 1.3 * self.proven + 0.01
+    }
+
+    /// A down-test far below the rate that arrives: the loss stayed.
+    pub(super) fn prove(&mut self, loss: f64) {
+        self.proven = self.proven.max(loss);
+        self.validate(loss);
+    }
+
     /// A down-test: the loss followed our rate. No more than what was left of it is random.
     pub(super) fn refute(&mut self, loss: f64) {
         self.validated = loss;
+        self.proven = self.proven.min(loss);
         self.floor = self.floor.min(loss);
         self.blocks.clear();
         self.block = Tally::default();

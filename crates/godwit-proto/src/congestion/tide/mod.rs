@@ -103,7 +103,7 @@ impl Control for Tide {
 
     fn on_cohort(&mut self, now: Instant, report: &CohortReport) {
         let tally = Tally { sent: report.sent, lost: report.lost };
-        self.core.on_cohort(self.seconds(now), report.cohort, tally);
+        self.core.on_cohort(self.seconds(now), report.cohort, tally, report.lost_in_bursts);
     }
 
     fn cohort(&self) -> u32 {

@@ -1,6 +1,7 @@
 //! Loss by cause: packets are counted in the cohort that they were sent in, so that a loss is judged against the pace and
 //! the queue of its own time, whatever the round-trip time is.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 /// Cohorts that are out at the same time; beyond that the oldest counts as complete.
@@ -67,10 +68,10 @@ impl Cohorts {
     /// That loss was the `length`th in a row.
     pub fn on_lost_in_a_row(&mut self, cohort: u32, length: u64) {
         if let Some(cohort) = self.find(cohort) {
-            cohort.report.lost_in_bursts += match length {
-                BURST_PACKETS => length.min(cohort.report.lost),
-                BURST_PACKETS.. => 1,
-                _ => 0,
+            cohort.report.lost_in_bursts += match length.cmp(&BURST_PACKETS) {
+                Ordering::Less => 0,
+                Ordering::Equal => length.min(cohort.report.lost),
+                Ordering::Greater => 1,
             };
         }
     }

@@ -391,7 +391,7 @@ mod tests {
         flights.release_before(ms(110), 8, |_| {});
         assert_eq!(flights.pipe(), 14, "what left after packet 7 is still on its way");
         flights.deliver_before(ms(120), 21);
-        let report = CohortReport { cohort: 1, sent: 20, lost: 0 };
+        let report = CohortReport { cohort: 1, sent: 20, lost: 0, lost_in_bursts: 0 };
         assert_eq!(flights.pop_cohort(), Some(report), "and the loss was none");
     }
 
@@ -403,6 +403,6 @@ mod tests {
         let delivered = flights.delivered_total();
         assert!(flights.lose(12));
         assert_eq!(flights.delivered_total(), delivered - 1);
-        assert_eq!(flights.pop_cohort(), Some(CohortReport { cohort: 1, sent: 20, lost: 2 }));
+        assert_eq!(flights.pop_cohort(), Some(CohortReport { cohort: 1, sent: 20, lost: 2, lost_in_bursts: 0 }));
     }
 }

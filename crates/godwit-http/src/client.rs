@@ -35,6 +35,8 @@ pub struct ClientConfig {
     /// Buffers, window and timeouts of UDT connections. Default: those of UDT, but `connect_timeout` as long as the one
     /// above, so that the one above decides.
     pub udt: godwit_udt::Config,
+    /// The highest sending rate of a TCP connection in bits per second; UDT's is in its own configuration. Default: none.
+    pub tcp_max_rate_bits_per_s: Option<u64>,
 }
 
 impl Default for ClientConfig {
@@ -46,6 +48,7 @@ impl Default for ClientConfig {
             pool_idle_timeout: Duration::from_secs(30),
             pool_idle_max: 16,
             udt: godwit_udt::Config::builder().connect_timeout(CONNECT_TIMEOUT).build().expect("10 s are in range"),
+            tcp_max_rate_bits_per_s: None,
         }
     }
 }
@@ -69,7 +72,7 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.pool_idle_timeout)
             .pool_max_idle_per_host(config.pool_idle_max)
-            .build(Connector::new(config.connect_timeout, udt.clone()));
+            .build(Connector::new(config.connect_timeout, udt.clone(), config.tcp_max_rate_bits_per_s));
         Self { pool, udt, continue_timeout: config.continue_timeout, stall_timeout: config.stall_timeout }
     }
 

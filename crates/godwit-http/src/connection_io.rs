@@ -24,8 +24,11 @@ impl ConnectionIo {
     /// # Errors
     ///
     /// When the connection has already ended.
-    pub(crate) fn new(stream: ByteStream) -> io::Result<Self> {
+    pub(crate) fn new(stream: ByteStream, tcp_max_rate_bits_per_s: Option<u64>) -> io::Result<Self> {
         let handle = ConnectionHandle::new(&stream)?;
+        if let Some(rate) = handle.max_rate() {
+            rate.set(tcp_max_rate_bits_per_s);
+        }
         Ok(Self { stream, handle, activity: Activity::new(), bucket: TokenBucket::new() })
     }
 

@@ -29,6 +29,7 @@ const ATTEMPTS_MAX: usize = 8;
 pub(crate) struct Connector {
     connect_timeout: Duration,
     udt: UdtEndpoints,
+    tcp_max_rate_bits_per_s: Option<u64>,
 }
 
 /// A [`RequestError`] on its way through hyper-util, which hands out errors by reference only.
@@ -43,8 +44,8 @@ pub(crate) struct Target {
 }
 
 impl Connector {
-    pub(crate) fn new(connect_timeout: Duration, udt: UdtEndpoints) -> Self {
-        Self { connect_timeout, udt }
+    pub(crate) fn new(connect_timeout: Duration, udt: UdtEndpoints, tcp_max_rate_bits_per_s: Option<u64>) -> Self {
+        Self { connect_timeout, udt, tcp_max_rate_bits_per_s }
     }
 
     async fn connect(self, uri: Uri) -> Result<ByteStream, RequestError> {
@@ -142,9 +143,9 @@ impl tower_service::Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connector = self.clone();
         Box::pin(async move {
-            let host = uri.authority().cloned();
+            let (host, max_rate) = (uri.authority().cloned(), connector.tcp_max_rate_bits_per_s);
             let stream = connector.connect(uri).await.map_err(ConnectFailure::new)?;
-            match (ConnectionIo::new(stream), host) {
+            match (ConnectionIo::new(stream, max_rate), host) {
                 (Ok(io), _) => Ok(TokioIo::new(ResponseFirst::new(io))),
                 (Err(error), Some(host)) => Err(ConnectFailure::new(RequestError::Lost { host, source: error.into() })),
                 (Err(_), None) => unreachable!("without a host there is no connection"),

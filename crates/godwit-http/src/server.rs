@@ -46,6 +46,8 @@ pub struct ServerConfig {
     pub request_head_bytes_max: usize,
     /// Buffers, window and timeouts of UDT connections.
     pub udt: godwit_udt::Config,
+    /// The highest sending rate of a TCP connection in bits per second; UDT's is in its own configuration. Default: none.
+    pub tcp_max_rate_bits_per_s: Option<u64>,
     /// After the shutdown signal, how long requests in progress may take to finish. Default 5 s.
     pub drain_timeout: Duration,
 }
@@ -61,6 +63,7 @@ impl Default for ServerConfig {
             half_open_handshakes_max: 1024,
             request_head_bytes_max: 32 * 1024,
             udt: godwit_udt::Config::default(),
+            tcp_max_rate_bits_per_s: None,
             drain_timeout: Duration::from_secs(5),
         }
     }
@@ -160,7 +163,11 @@ impl Admission {
         let time_limits = TimeLimits { request_head: config.request_head_timeout, idle: config.idle_timeout };
         Self {
             limits: ConnectionLimits::new(config.connections_max, config.connections_per_address_max),
-            connection: ConnectionConfig { time_limits, request_head_bytes_max: config.request_head_bytes_max },
+            connection: ConnectionConfig {
+                time_limits,
+                request_head_bytes_max: config.request_head_bytes_max,
+                tcp_max_rate_bits_per_s: config.tcp_max_rate_bits_per_s,
+            },
             refusals: Arc::default(),
         }
     }

@@ -37,6 +37,7 @@ pub(crate) enum ServerPhase {
 pub(crate) struct ConnectionConfig {
     pub(crate) time_limits: TimeLimits,
     pub(crate) request_head_bytes_max: usize,
+    pub(crate) tcp_max_rate_bits_per_s: Option<u64>,
 }
 
 /// Answers the requests of one connection until either side ends it.
@@ -49,7 +50,7 @@ pub(crate) async fn serve_connection<S, F>(
     S: Fn(Request<Body>) -> F,
     F: Future<Output = Response<Body>>,
 {
-    let Ok(io) = ConnectionIo::new(stream) else {
+    let Ok(io) = ConnectionIo::new(stream, config.tcp_max_rate_bits_per_s) else {
         return debug!("the peer closed the connection before it was accepted");
     };
     let (handle, activity) = (io.handle().clone(), io.activity().clone());

@@ -19,15 +19,27 @@ pub(crate) struct Cli {
     /// Logs what happens on stderr; -vv and -vvv log more. GODWIT_LOG or RUST_LOG override it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// How this side sends over UDT: native (libudt's own), fair (fills lossy paths, small queue), low (what others
-    /// leave), high (the weight of four), fixed:RATE
-    #[arg(long, global = true, value_name = "POLICY", default_value = "native", value_parser = parse_policy, env = "GODWIT_POLICY")]
-    pub(crate) policy: ControllerKind,
-    /// Never sends faster over UDT, in bits per second, as in 500k or 20M
-    #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate, env = "GODWIT_MAX_RATE")]
-    pub(crate) max_rate: Option<u64>,
+    #[command(flatten)]
+    pub(crate) sending: SendingArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How this side sends: for `get` that is the server's business, for `put` the client's.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct SendingArgs {
+    /// How this side sends over UDT: native (libudt's own), fair (fills lossy paths, small queue), low (what others
+    /// leave), high (the weight of four), fixed:RATE. The side that sends the file decides: `serve` for downloads,
+    /// `put` for uploads. Over TCP the kernel decides [default: native]
+    #[arg(long, global = true, value_name = "POLICY", value_parser = parse_policy, env = "GODWIT_POLICY")]
+    pub(crate) policy: Option<ControllerKind>,
+    /// No connection of this side sends faster, over UDT or TCP; in bits per second, as in 500k or 20M
+    #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate, env = "GODWIT_MAX_RATE")]
+    pub(crate) max_rate: Option<u64>,
+    /// Does not yield below this while the path loses less than 10 % beyond its random loss; over UDT with the policies
+    /// fair, high and fixed:RATE
+    #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate, env = "GODWIT_MIN_RATE")]
+    pub(crate) min_rate: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -58,6 +58,10 @@ pub(crate) enum UsageError {
     NoFileName { file: String },
     #[error("{}: `cat` needs a UDT address without a path, as in udt://host:9000", Escaped::new(text))]
     CatIsUdt { text: String },
+    #[error("--min-rate {min} is above --max-rate {max} (bits per second); lower the one or raise the other")]
+    MinAboveMax { min: u64, max: u64 },
+    #[error("--min-rate needs --policy fair, high or fixed:RATE; the others keep no minimum, so leave it out")]
+    NoMinimum,
     #[error("--listen {}: {error}", Escaped::new(text))]
     ListenUrl { text: String, error: godwit_http::ParseListenUrlError },
 }

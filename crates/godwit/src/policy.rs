@@ -1,8 +1,11 @@
-//! How fast this side sends over UDT: the controller and its ceiling, from their spelling on the command line.
+//! How fast this side sends: the controller and the bounds of its rate, from their spelling on the command line.
 
 use std::time::Duration;
 
 use godwit_udt::{Config, ControllerKind};
+
+use crate::cli::SendingArgs;
+use crate::error::UsageError;
 
 /// What the client waits for a connection, whatever the transport; `godwit-http` bounds it as a whole.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,14 +39,26 @@ pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     if rate < 1_000 { Err("the slowest rate is 1k".into()) } else { Ok(rate) }
 }
 
-/// The settings of this side's UDT connections.
-pub(crate) fn udt_config(policy: ControllerKind, max_rate_bits_per_s: Option<u64>) -> Config {
-    Config::builder()
+/// The settings of this side's UDT connections; without a linger time the default one.
+///
+/// # Errors
+/// Arguments that contradict each other.
+pub(crate) fn udt_config(args: &SendingArgs, linger: Option<Duration>) -> Result<Config, UsageError> {
+    let policy = args.policy.unwrap_or_default();
+    let keeps_minimum = matches!(policy, ControllerKind::Fair | ControllerKind::High | ControllerKind::Fixed { .. });
+    match (args.min_rate, args.max_rate) {
+        (Some(_), _) if !keeps_minimum => return Err(UsageError::NoMinimum),
+        (Some(min), Some(max)) if min > max => return Err(UsageError::MinAboveMax { min, max }),
+        _ => {}
+    }
+    let builder = linger.map_or_else(Config::builder, |linger| Config::builder().linger(linger));
+    let config = builder
         .connect_timeout(CONNECT_TIMEOUT)
         .controller(policy)
-        .max_rate_bits_per_s(max_rate_bits_per_s)
-        .build()
-        .expect("parse_rate keeps rates in range, and the rest are defaults")
+        .max_rate_bits_per_s(args.max_rate)
+        .min_rate_bits_per_s(args.min_rate)
+        .build();
+    Ok(config.expect("parse_rate keeps rates in range, the bounds were compared, and the rest are defaults"))
 }
 
 #[cfg(test)]
@@ -57,6 +72,18 @@ mod tests {
         for wrong in ["", "fixed", "fixed:", "fixed:1", "fixed:9X", "fixed:99999999999G", "Fair"] {
             assert!(parse_policy(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(udt_config(ControllerKind::Low, Some(1_000)).mss_bytes(), None);
+    }
+
+    #[test]
+    fn bounds_that_contradict_are_refused() {
+        let args = |policy, min_rate, max_rate| SendingArgs { policy, min_rate, max_rate };
+        let fair = Some(ControllerKind::Fair);
+        assert!(udt_config(&args(None, None, Some(1_000)), Some(Duration::from_secs(3600))).is_ok());
+        assert!(udt_config(&args(fair, Some(1_000), Some(1_000)), None).is_ok());
+        assert!(matches!(udt_config(&args(fair, Some(2_000), Some(1_000)), None), Err(UsageError::MinAboveMax { .. })));
+        for policy in [ControllerKind::Low, ControllerKind::Native] {
+            let result = udt_config(&args(Some(policy), Some(2_000), None), None);
+            assert!(matches!(result, Err(UsageError::NoMinimum)), "{policy:?}");
+        }
     }
 }

@@ -38,6 +38,7 @@ over_each_transport!(
     shutting_down_finishes_what_runs,
     shutting_down_aborts_what_does_not_finish,
     a_lower_rate_is_kept,
+    a_configured_rate_is_kept_both_ways,
     rates_and_controllers_are_set_where_they_apply,
     two_hundred_connections_work_at_once,
     a_closed_client_tells_the_server,
@@ -291,6 +292,21 @@ async fn a_lower_rate_is_kept(transport: Transport) {
         }
     };
     timeout(HANG, closed).await.expect("a closed connection has no rate");
+}
+
+async fn a_configured_rate_is_kept_both_ways(transport: Transport) {
+    const BITS_PER_S: Option<u64> = Some(16_000_000);
+    let udt = godwit_udt::Config::builder().max_rate_bits_per_s(BITS_PER_S).build().expect("in range");
+    let server = ServerConfig { udt: udt.clone(), tcp_max_rate_bits_per_s: BITS_PER_S, ..ServerConfig::default() };
+    let server = Running::start(transport, server, service);
+    let client = Client::new(ClientConfig { udt, tcp_max_rate_bits_per_s: BITS_PER_S, ..ClientConfig::default() });
+    let start = Instant::now();
+    let sent = Bytes::from(vec![7; 1 << 20]);
+    let request = Request::put(server.at("/echo")).body(full_body(sent.clone())).expect("a request");
+    let response = client.request(request).await.expect("a response");
+    assert!(response.into_body().collect().await.expect("the body").to_bytes() == sent);
+    // 8 Mibit at 16 Mbit/s take 524 ms each way, at worst at the same time; the first burst is for free.
+    assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
 }
 
 async fn rates_and_controllers_are_set_where_they_apply(transport: Transport) {

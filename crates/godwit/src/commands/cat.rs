@@ -26,7 +26,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks between the process's own pipes and the connection, which has buffers of its own.
 const QUEUE_CHUNKS: usize = 4;
 /// After the end of stdin, how long the rest may take to arrive: whatever is in the send buffer, on a slow path too.
-const LINGER: Duration = Duration::from_secs(60 * 60);
+pub(crate) const LINGER: Duration = Duration::from_secs(60 * 60);
 
 /// Why the pipe broke, or did not come to be.
 #[derive(Debug, Error)]
@@ -70,12 +70,17 @@ impl CatError {
 }
 
 /// One connection, one direction, then the end.
-pub(crate) async fn run(config: CatConfig, quiet: bool, signals: &mut Signals) -> Result<(), CommandError> {
+pub(crate) async fn run(
+    config: CatConfig,
+    udt: &Config,
+    quiet: bool,
+    signals: &mut Signals,
+) -> Result<(), CommandError> {
     let mut endpoint = None;
     let pipe = async {
         let done = match config {
-            CatConfig::Listen(address) => receive(&mut endpoint, address, quiet).await,
-            CatConfig::Connect { host, port } => send(&mut endpoint, &host, port).await,
+            CatConfig::Listen(address) => receive(&mut endpoint, address, udt, quiet).await,
+            CatConfig::Connect { host, port } => send(&mut endpoint, &host, port, udt).await,
         };
         done.map_err(CommandError::Cat)
     };
@@ -86,9 +91,9 @@ pub(crate) async fn run(config: CatConfig, quiet: bool, signals: &mut Signals) -
     done
 }
 
-async fn receive(open: &mut Option<Endpoint>, address: SocketAddr, quiet: bool) -> Result<(), CatError> {
+async fn receive(open: &mut Option<Endpoint>, address: SocketAddr, udt: &Config, quiet: bool) -> Result<(), CatError> {
     let endpoint = open.insert(Endpoint::bind(address, EndpointConfig::default())?);
-    let listener = endpoint.listen(stream_config(), ListenLimits { backlog: 1, ..ListenLimits::default() })?;
+    let listener = endpoint.listen(udt.clone(), ListenLimits { backlog: 1, ..ListenLimits::default() })?;
     if !quiet {
         // stdout belongs to the data.
         stderr::say(format_args!("listening on udt://{}/", listener.local_addr()));
@@ -105,8 +110,8 @@ async fn receive(open: &mut Option<Endpoint>, address: SocketAddr, quiet: bool) 
     written.await.unwrap_or(Ok(())).map_err(CatError::Stdout)
 }
 
-async fn send(open: &mut Option<Endpoint>, host: &str, port: u16) -> Result<(), CatError> {
-    let mut stream = connect(open, host, port).await?;
+async fn send(open: &mut Option<Endpoint>, host: &str, port: u16, udt: &Config) -> Result<(), CatError> {
+    let mut stream = connect(open, host, port, udt).await?;
     let mut chunks = read_stdin();
     let mut peer_may_send = true;
     loop {
@@ -131,7 +136,7 @@ async fn send(open: &mut Option<Endpoint>, host: &str, port: u16) -> Result<(), 
 }
 
 /// Tries the addresses of the host one after the other.
-async fn connect(open: &mut Option<Endpoint>, host: &str, port: u16) -> Result<Stream, CatError> {
+async fn connect(open: &mut Option<Endpoint>, host: &str, port: u16, udt: &Config) -> Result<Stream, CatError> {
     let addresses = tokio::net::lookup_host((host, port)).await;
     let addresses = addresses.map_err(|source| CatError::Resolve { host: host.to_owned(), source })?;
     let mut failed = CatError::NoAddress { host: host.to_owned() };
@@ -144,16 +149,12 @@ async fn connect(open: &mut Option<Endpoint>, host: &str, port: u16) -> Result<S
                 continue;
             }
         };
-        match open.insert(endpoint).connect(address, stream_config()).await {
+        match open.insert(endpoint).connect(address, udt.clone()).await {
             Ok(stream) => return Ok(stream),
             Err(error) => failed = error.into(),
         }
     }
     Err(failed)
-}
-
-fn stream_config() -> Config {
-    Config::builder().linger(LINGER).build().expect("an hour is the longest linger time")
 }
 
 /// A thread of its own, which nobody waits for: a read of a terminal cannot be cancelled.

@@ -9,13 +9,14 @@ mod serve;
 
 use std::time::Duration;
 
-use godwit_http::{Client, ClientConfig};
+use godwit_http::{Client, ClientConfig, Transport};
 
-use crate::cli::{Cli, Command};
-use crate::config::ServeConfig;
+use crate::cli::{Cli, Command, SendingArgs};
+use crate::config::{GetConfig, PutConfig, ServeConfig};
 use crate::error::CommandError;
 use crate::policy::udt_config;
 use crate::signals::Signals;
+use crate::stderr;
 
 /// For telling peers that we leave: a UDT peer would wait for us otherwise.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
@@ -23,22 +24,48 @@ const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 /// Runs the command until it is done or a signal ends it.
 pub(crate) async fn run(cli: Cli, mut signals: Signals) -> Result<(), CommandError> {
     let quiet = cli.quiet;
-    let udt = udt_config(cli.policy, cli.max_rate);
-    let client = Client::new(ClientConfig { udt: udt.clone(), ..ClientConfig::default() });
+    let sending = cli.sending;
+    let udt = udt_config(&sending, None)?;
+    let tcp_max_rate_bits_per_s = sending.max_rate;
+    let client = Client::new(ClientConfig { udt: udt.clone(), tcp_max_rate_bits_per_s, ..ClientConfig::default() });
     let done = match cli.command {
         Command::Serve(args) => {
             let mut config = ServeConfig::try_from(args)?;
             config.server.udt = udt;
+            config.server.tcp_max_rate_bits_per_s = tcp_max_rate_bits_per_s;
+            warn_over_tcp(&sending, quiet, config.listen.iter().map(|url| url.transport));
             serve::run(config, quiet, signals).await
         }
-        Command::Get(args) => stoppable(get::run(&client, args.try_into()?, quiet), &mut signals).await,
-        Command::Put(args) => stoppable(put::run(&client, args.try_into()?, quiet), &mut signals).await,
+        Command::Get(args) => {
+            let config = GetConfig::try_from(args)?;
+            warn_over_tcp(&sending, quiet, config.downloads.iter().map(|(url, _)| url.transport()));
+            stoppable(get::run(&client, config, quiet), &mut signals).await
+        }
+        Command::Put(args) => {
+            let config = PutConfig::try_from(args)?;
+            warn_over_tcp(&sending, quiet, config.uploads.iter().map(|(_, url)| url.transport()));
+            stoppable(put::run(&client, config, quiet), &mut signals).await
+        }
         Command::Ls(args) => stoppable(ls::run(&client, &args), &mut signals).await,
         Command::Demo => stoppable(demo::run(quiet, udt), &mut signals).await,
-        Command::Cat(args) => cat::run(args.try_into()?, quiet, &mut signals).await,
+        Command::Cat(args) => {
+            let udt = udt_config(&sending, Some(cat::LINGER))?;
+            cat::run(args.try_into()?, &udt, quiet, &mut signals).await
+        }
     };
     let _ = tokio::time::timeout(FAREWELL_TIME_MAX, client.close()).await;
     done
+}
+
+/// Says what does not apply if everything goes over TCP.
+fn warn_over_tcp(sending: &SendingArgs, quiet: bool, mut transports: impl Iterator<Item = Transport>) {
+    let is_ignored = sending.policy.is_some() || sending.min_rate.is_some();
+    if is_ignored && !quiet && transports.all(|transport| transport == Transport::Tcp) {
+        stderr::say(
+            "warning: --policy and --min-rate have no effect over TCP, where the kernel decides how fast to send; \
+             they need udt:// instead of http://",
+        );
+    }
 }
 
 /// Gives a command up when a signal comes. Dropping a transfer keeps what it has stored.

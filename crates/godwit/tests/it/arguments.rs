@@ -21,6 +21,10 @@ fn wrong_usage_is_exit_code_2() {
         &["serve", "--listen", "ftp://127.0.0.1:0"],
         &["serve", "--listen", "http://localhost:0"],
         &["serve", "--max-connections", "0"],
+        &["serve", "--policy", "faire"],
+        &["serve", "--min-rate", "1M"],
+        &["serve", "--policy", "low", "--min-rate", "1M"],
+        &["put", "a", "udt://127.0.0.1:1/", "--policy", "fair", "--min-rate", "2M", "--max-rate", "1M"],
         &["ls"],
     ] {
         godwit(directory.path(), arguments).expect(2);
@@ -74,6 +78,16 @@ fn an_unreachable_server_is_exit_code_3_at_once() {
     write(directory.path(), "a", b"");
     godwit(directory.path(), &["put", "a", "http://127.0.0.1:1/"]).expect(3).says("cannot connect");
     assert_eq!(names(directory.path()), ["a"]);
+}
+
+#[test]
+fn what_does_not_apply_over_tcp_is_said() {
+    let directory = scratch();
+    write(directory.path(), "a", b"");
+    let over_tcp = ["put", "a", "http://127.0.0.1:1/", "--policy", "fair"];
+    godwit(directory.path(), &over_tcp).expect(3).says("--policy and --min-rate have no effect over TCP");
+    let maximum = godwit(directory.path(), &["put", "a", "http://127.0.0.1:1/", "--max-rate", "1M"]).expect(3);
+    assert!(!maximum.stderr.contains("no effect"), "it has one: {}", maximum.stderr);
 }
 
 #[test]

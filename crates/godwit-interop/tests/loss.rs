@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use godwit_interop::{Content, Library, Outcome, Transfer, against_each_library};
 use godwit_relay::{LinkConfig, Reorder};
+use godwit_udt::ControllerKind;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -53,6 +54,27 @@ against_each_library! {
             Transfer::from_cpp(library, content).messages_in_order(50_000).lossy(0.05).seed(11),
         ])?;
         assert!(have_lost(&outcomes));
+        Ok(())
+    }
+
+    /// The controller that fills lossy paths, towards a receiver that reports each loss once.
+    fn a_fair_sender_over_lossy_bottlenecks(library: Library) -> TestResult {
+        let content = Content::new(8, 8 * MIB);
+        let outcomes = Transfer::run_together([(0.0, 10, 30), (0.01, 10, 31), (0.05, 25, 32)].map(|(loss, delay_ms, seed)| {
+            let delay = Duration::from_millis(delay_ms);
+            let bottleneck =
+                LinkConfig { rate_bits_per_s: Some(20_000_000), queue_bytes: 125_000, delay, loss, ..clear() };
+            Transfer::to_cpp(library, content)
+                .ours(|config| config.controller(ControllerKind::Fair))
+                .over_each(bottleneck, LinkConfig { delay, ..clear() })
+                .seed(seed)
+        }))?;
+        for outcome in &outcomes[1..] {
+            // Each retransmission is followed by a copy, but for the first ones and those of the end.
+            let lost = outcome.path.expect("there is a relay").forward.lost;
+            let again = outcome.stats.sender.retransmitted_packets;
+            assert!(again * 2 > lost * 3 && again < lost * 4 + 100, "{again} sent again for {lost} lost");
+        }
         Ok(())
     }
 

@@ -81,8 +81,8 @@ fn introduce(network: &Network) {
 fn print_counters(counters: &Counters) {
     print_direction("left to right", &counters.forward);
     print_direction("right to left", &counters.reverse);
-    if counters.unplanned_drops() > 0 {
-        println!("THIS MACHINE WAS TOO SLOW: {} packets were dropped that should not be", counters.unplanned_drops());
+    if let Err(invalid) = counters.check() {
+        println!("{invalid}");
     }
 }
 

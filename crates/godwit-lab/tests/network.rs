@@ -180,6 +180,26 @@ fn tcp_gets_everything_through_a_bad_path() {
 }
 
 #[test]
+fn what_is_sent_in_one_piece_arrives_in_packets() {
+    let Some(network) = network(&NetworkConfig::default()) else { return };
+    let (left, right) = (network.left(0), network.right(0));
+    for (from, to, header_bytes) in [(left.addr(), right.addr(), 28), (left.addr_v6(), right.addr_v6(), 48)] {
+        let (sender, receiver) = (socket(left, from), socket(right, to));
+        nix::sys::socket::setsockopt(&sender, nix::sys::socket::sockopt::UdpGsoSegment, &1_000).unwrap();
+        let sent: Vec<u8> = (0..20_500u32).map(|index| (index / 7) as u8).collect();
+        sender.send_to(&sent, receiver.local_addr().unwrap()).unwrap();
+        let mut packet = [0; 2_000];
+        for segment in sent.chunks(1_000) {
+            let length = receiver.recv(&mut packet).unwrap();
+            assert!(packet[..length] == *segment);
+        }
+        let counters = network.counters().forward;
+        assert_eq!([counters.entered_packets, counters.left_packets], [21, 21]);
+        assert_eq!(counters.left_bytes, 20_500 + 21 * header_bytes);
+    }
+}
+
+#[test]
 fn commands_run_in_the_namespace_and_nothing_is_left() {
     let config = NetworkConfig { mtu: 1400, ..NetworkConfig::default() };
     let Some(network) = network(&config) else { return };
@@ -201,6 +221,18 @@ fn commands_run_in_the_namespace_and_nothing_is_left() {
     assert_eq!(present(), 2);
     drop(network);
     assert_eq!(present(), 0);
+}
+
+#[test]
+fn leftovers_of_a_killed_run_are_removed() {
+    // The largest process id that there can be, so that nobody has it.
+    let name = "godwit-lab-4194304-0-left0";
+    let Some(first) = network(&NetworkConfig::default()) else { return };
+    drop(first);
+    assert!(Command::new("ip").args(["netns", "add", name]).status().unwrap().success());
+    drop(network(&NetworkConfig::default()));
+    let list = Command::new("ip").args(["netns", "list"]).output().unwrap();
+    assert!(!String::from_utf8(list.stdout).unwrap().contains(name));
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub struct Calibration {
     pub lateness_p99: Duration,
     /// The latest of them.
     pub lateness_max: Duration,
-    /// The emulator's share of one core while the path was full, the busier direction.
+    /// The emulator's share of one core while one direction was full, the busier one.
     pub emulator_cpu_share: f64,
 }
 
@@ -70,6 +70,8 @@ pub struct DirectionCalibration {
     pub loss_margin: f64,
     /// Packets that nobody planned to lose, of both blasts, the measuring receiver's included.
     pub unplanned_drops: u64,
+    /// The emulator's share of one core during the fastest blast.
+    pub emulator_cpu_share: f64,
     /// What the blast beyond the rate came to, in bits per second.
     pub offered: Option<f64>,
 }
@@ -184,7 +186,7 @@ pub(super) fn measure(network: &Network) -> Result<Calibration, CalibrationError
         rtt_margin: RTT_MARGIN + (config.forward.jitter + config.reverse.jitter) / 2,
         lateness_p99: intervals.map(|interval| interval.lateness_p99).into_iter().max().unwrap_or_default(),
         lateness_max: intervals.map(|interval| interval.lateness_max).into_iter().max().unwrap_or_default(),
-        emulator_cpu_share: forward_full.emulator_cpu_share().max(reverse_full.emulator_cpu_share()),
+        emulator_cpu_share: forward.emulator_cpu_share.max(reverse.emulator_cpu_share),
     })
 }
 
@@ -205,11 +207,13 @@ fn measure_direction(network: &Network, from: Side) -> Result<(DirectionCalibrat
     let (below, below_counters) = blast(network, from, link, BELOW)?;
     let mut direction = judge_loss(link, &below, queue_drops(from, &below_counters));
     direction.unplanned_drops = below_counters.unplanned_drops() + below.unread;
+    direction.emulator_cpu_share = cpu_share(&below, &below_counters);
     if link.rate_bits_per_s.is_none() || link.policer.is_some() {
         return Ok((direction, below_counters));
     }
     let (beyond, beyond_counters) = blast(network, from, link, BEYOND)?;
     direction.unplanned_drops += beyond_counters.unplanned_drops() + beyond.unread;
+    direction.emulator_cpu_share = cpu_share(&beyond, &beyond_counters);
     let packet_bits = f64::from(network.config().mtu) * 8.0;
     let loss = direction.loss_asked;
     let arrived = beyond.received.saturating_sub(1) as f64;
@@ -234,6 +238,11 @@ fn blast(network: &Network, from: Side, link: &LinkConfig, share: f64) -> Result
     Ok((blast, network.counters()))
 }
 
+/// Waiting for the last packets costs the emulator nothing, and does not count.
+fn cpu_share(blast: &Blast, counters: &Counters) -> f64 {
+    counters.emulator_cpu.as_secs_f64() / blast.sending_time.max(blast.receiving_time).as_secs_f64()
+}
+
 fn queue_drops(from: Side, counters: &Counters) -> u64 {
     let direction = match from {
         Side::Left => &counters.forward,
@@ -254,6 +263,7 @@ fn judge_loss(link: &LinkConfig, below: &Blast, queue_drops: u64) -> DirectionCa
         loss_measured: lost / carried,
         loss_margin: loss_margin(link, loss_asked, carried),
         unplanned_drops: 0,
+        emulator_cpu_share: 0.0,
         offered: None,
     }
 }
@@ -306,6 +316,7 @@ mod tests {
             loss_measured: 0.011,
             loss_margin: 0.002,
             unplanned_drops: 0,
+            emulator_cpu_share: 0.3,
             offered: Some(110e6),
         };
         Calibration {

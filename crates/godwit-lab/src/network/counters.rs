@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Of a hundred packets one may be later: twice what the RTT may be off.
+const LATENESS_P99_MAX: Duration = Duration::from_millis(1);
+
 /// Both directions since the last reading (or the start).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Counters {
@@ -31,10 +34,33 @@ impl Counters {
         self.forward.unplanned_drops + self.reverse.unplanned_drops
     }
 
+    /// Whether the path was what it should be.
+    ///
+    /// # Errors
+    /// Packets were lost that nobody planned to lose, or left so late that delays were not what was asked for: whatever was measured is invalid.
+    pub fn check(&self) -> Result<(), TooSlow> {
+        let (unplanned_drops, lateness_p99) = (self.unplanned_drops(), self.lateness_p99);
+        let is_good = unplanned_drops == 0 && lateness_p99 <= LATENESS_P99_MAX;
+        if is_good { Ok(()) } else { Err(TooSlow { unplanned_drops, lateness_p99 }) }
+    }
+
     /// The emulator's share of one core.
     pub fn emulator_cpu_share(&self) -> f64 {
         self.emulator_cpu.as_secs_f64() / self.interval.as_secs_f64().max(f64::MIN_POSITIVE)
     }
+}
+
+/// The machine was too slow for the path asked for, so whatever was measured over it is invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the machine was too slow for the path: {unplanned_drops} packets were dropped that should not be, and one of a hundred left it {lateness_p99:?} \
+     late; repeat it on an idle machine, or at a lower rate"
+)]
+pub struct TooSlow {
+    /// Packets that nobody planned to lose.
+    pub unplanned_drops: u64,
+    /// 99 % of the packets were less late.
+    pub lateness_p99: Duration,
 }
 
 /// One direction in an interval. Packets are IP packets, and bytes count their IP headers.
@@ -67,4 +93,19 @@ pub struct DirectionCounters {
     pub queue_delay_p95: Duration,
     /// The longest.
     pub queue_delay_max: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drop_or_late_packets_make_a_run_invalid() {
+        assert_eq!(Counters::default().check(), Ok(()));
+        let late = Counters { lateness_p99: Duration::from_millis(2), ..Counters::default() };
+        assert!(late.check().is_err());
+        let mut dropped = Counters::default();
+        dropped.reverse.unplanned_drops = 1;
+        assert_eq!(dropped.check(), Err(TooSlow { unplanned_drops: 1, lateness_p99: Duration::ZERO }));
+    }
 }

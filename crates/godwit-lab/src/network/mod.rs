@@ -28,7 +28,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 pub use addressing::{HOSTS_MAX, Side};
 pub use calibration::{Calibration, Deviation, DirectionCalibration};
-pub use counters::{Counters, DirectionCounters};
+pub use counters::{Counters, DirectionCounters, TooSlow};
 pub use error::{CalibrationError, CongestionError, NetworkError};
 pub use host::Host;
 pub use iproute::{IprouteError, Refusal};

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::addressing::Side;
 use super::iproute::{IprouteError, ip};
@@ -71,11 +72,15 @@ impl Drop for Namespace {
     }
 }
 
-/// Removes the namespaces of runs that were killed.
+/// Removes the namespaces of runs that were killed, and ends the programs that are still in them: nobody else has any business there.
 pub(crate) fn remove_leftovers() -> Result<(), IprouteError> {
     let list = ip(&["netns", "list"])?;
     for name in leftovers(&list, process_exists) {
         // Another run may be removing it at the same time.
+        let inside = ip(&["netns", "pids", name]).unwrap_or_default();
+        for pid in inside.lines().filter_map(|line| Pid::from_raw(line.trim().parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = ip(&["netns", "delete", name]);
     }
     Ok(())

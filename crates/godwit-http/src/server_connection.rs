@@ -55,6 +55,7 @@ pub(crate) async fn serve_connection<S, F>(
     };
     let (handle, activity) = (io.handle().clone(), io.activity().clone());
     debug!(id = handle.id(), peer = %handle.peer(), transport = %handle.transport(), "connection accepted");
+    let _at_the_end = FinalCounters(handle.clone());
     let answer = service_fn(|request| answer(&service, request, &handle, &activity));
     let connection = http1::Builder::new()
         .max_header_size(config.request_head_bytes_max)
@@ -104,6 +105,19 @@ where
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(|body| ResponseBody::new(body, activity)))
+    }
+}
+
+/// Logs what a UDT connection has sent, however it ends.
+struct FinalCounters(ConnectionHandle);
+
+impl Drop for FinalCounters {
+    fn drop(&mut self) {
+        let id = self.0.id();
+        if let Some(sender) = self.0.stats().udt.map(|udt| udt.sender) {
+            let (sent_packets, retransmitted_packets) = (sender.sent_packets, sender.retransmitted_packets);
+            debug!(id, sent_packets, retransmitted_packets, "packets of a UDT connection");
+        }
     }
 }
 

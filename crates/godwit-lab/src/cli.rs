@@ -10,6 +10,7 @@ use godwit_lab::scenario;
 
 use crate::path_arguments::{PathArguments, PathError, path_help};
 use crate::quinn_command::{QuinnGetArguments, QuinnServeArguments};
+use crate::report_command::{self, ReportArguments, ReportError};
 use crate::run_command::{self, RunArguments, RunError};
 use crate::shell_command::{self, ShellArguments, ShellError};
 
@@ -31,6 +32,7 @@ enum Command {
     #[command(after_help = path_help())]
     Shell(Box<ShellArguments>),
     Run(RunArguments),
+    Report(ReportArguments),
     #[command(hide = true)]
     QuinnServe(QuinnServeArguments),
     #[command(hide = true)]
@@ -46,6 +48,8 @@ enum CliError {
     Shell(#[from] ShellError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
     #[error(transparent)]
     Quic(#[from] QuicError),
     #[error(transparent)]
@@ -63,6 +67,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Calibrate(path) => calibrate(&path),
         Command::Shell(arguments) => shell_command::run(&arguments).map_err(CliError::from),
         Command::Run(arguments) => run_command::run(&arguments).map_err(CliError::from),
+        Command::Report(arguments) => report_command::run(&arguments).map_err(CliError::from),
         Command::QuinnServe(arguments) => arguments.run().map_err(CliError::from),
         Command::QuinnGet(arguments) => arguments.run().map_err(CliError::from),
     };

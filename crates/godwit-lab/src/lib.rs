@@ -14,5 +14,6 @@ pub mod link_spec;
 pub mod network;
 pub mod peer;
 pub mod quic;
+pub mod report;
 pub mod results;
 pub mod scenario;

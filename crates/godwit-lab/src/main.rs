@@ -7,6 +7,8 @@ mod path_arguments;
 #[cfg(target_os = "linux")]
 mod quinn_command;
 #[cfg(target_os = "linux")]
+mod report_command;
+#[cfg(target_os = "linux")]
 mod run_command;
 #[cfg(target_os = "linux")]
 mod shell_command;

@@ -208,6 +208,7 @@ fn failed(peer: &Peer, round: u32, flow: usize, error: &TransferError) -> Run {
         peer: peer.to_string(),
         round,
         flow,
+        starts_s: 0.0,
         outcome: Outcome::Failed { reason: error.to_string() },
         bytes: 0,
         seconds: 0.0,

@@ -56,9 +56,11 @@ impl<'a> Watch<'a> {
     pub(super) fn finish(self, round: u32, must_compare: bool, path: &Counters) -> Vec<Run> {
         let rates = self.rates_together();
         let mut runs = Vec::new();
+        let starts: Vec<f64> = self.starts.iter().map(Duration::as_secs_f64).collect();
         for ((flow, seconds), overlap_bits_per_s) in self.flows.into_iter().zip(self.seconds).zip(rates) {
             let run = flow.finish(seconds.unwrap_or(0.0), round, must_compare);
-            runs.push(Run { flow: runs.len(), overlap_bits_per_s, path: path.clone(), ..run });
+            let (flow, starts_s) = (runs.len(), starts[runs.len()]);
+            runs.push(Run { flow, starts_s, overlap_bits_per_s, path: path.clone(), ..run });
         }
         runs
     }

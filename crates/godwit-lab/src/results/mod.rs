@@ -1,5 +1,7 @@
 //! What was measured, as it is kept in JSON.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod machine;
 mod spread;
 mod summary;
@@ -104,6 +106,8 @@ pub struct Run {
     pub round: u32,
     /// Which of several flows at once; 0 if alone.
     pub flow: usize,
+    /// When it started, from the start of the first of several flows at once, in seconds.
+    pub starts_s: f64,
     /// How it ended.
     pub outcome: Outcome,
     /// What the receiver has.
@@ -114,7 +118,7 @@ pub struct Run {
     pub first_byte_s: Option<f64>,
     /// When the receiving file had so many bytes: bytes and seconds.
     pub milestones: Vec<(u64, f64)>,
-    /// How it grew: seconds and bytes.
+    /// How it grew: seconds and bytes. Only of the first round.
     pub growth: Vec<(f64, u64)>,
     /// Of several flows at once: the rate while all of them ran, in bits per second.
     pub overlap_bits_per_s: Option<f64>,
@@ -199,5 +203,35 @@ impl TcpReadBack {
     /// Whether every connection that was seen used it. Nothing seen is not an answer.
     pub fn is_as_told(&self) -> bool {
         !self.seen.is_empty() && self.seen.iter().all(|seen| *seen == self.wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_everything() {
+        let results = fixture::results();
+        let text = serde_json::to_string(&results).expect("results have string keys only");
+        assert_eq!(serde_json::from_str::<Results>(&text).expect("it was just written"), results);
+    }
+
+    #[test]
+    fn a_run_counts_only_if_its_tcp_was_as_told() {
+        let good = fixture::run("curl-bbr", 0, 1e6);
+        let other = |seen: &[&str]| {
+            let seen = seen.iter().map(ToString::to_string).collect();
+            Run { tcp: good.tcp.clone().map(|tcp| TcpReadBack { seen, ..tcp }), ..good.clone() }
+        };
+        assert!(good.is_valid() && !other(&["cubic"]).is_valid() && !other(&["bbr", "cubic"]).is_valid());
+        assert!(!other(&[]).is_valid(), "nothing seen is no answer");
+    }
+
+    #[test]
+    fn ratios_are_to_what_can_pass() {
+        let path = PathDescription { rate_bits_per_s: 300e6, rtt_s: 0.1, loss: 0.01, queue_bytes: 1 };
+        let ratio = fixture::run("curl-bbr", 0, 300e6 * 0.99 * PAYLOAD_SHARE).ratio(&path);
+        assert!((ratio - 1.0).abs() < 1e-6, "{ratio}");
     }
 }

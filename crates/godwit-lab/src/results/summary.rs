@@ -138,3 +138,25 @@ fn notes(runs: &[&Run], work: Work) -> Vec<String> {
     note(count(&|run| run.socket_drops > 0), format!("a full socket buffer dropped up to {worst} datagrams"));
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::results::fixture;
+
+    #[test]
+    fn medians_are_over_the_valid_runs() {
+        let scenario = &fixture::results().scenarios[0];
+        let [ours, curl] = &scenario.summaries()[..] else { panic!("two peers") };
+        assert_eq!((ours.peer.as_str(), curl.runs, curl.notes.len()), ("godwit-fair", 3, 1));
+        assert_eq!(curl.goodput_bits_per_s.map(|rate| (rate.min, rate.median, rate.max)), Some((200e6, 210e6, 220e6)));
+        assert_eq!(curl.notes, ["1 of 3: failed: it was made up"]);
+        assert_eq!(curl.tcp.as_deref(), Some("bbr ×1"));
+        assert_eq!(ours.milestones.iter().map(|(bytes, _)| *bytes).collect::<Vec<_>>(), [1_000_000, 10_000_000]);
+    }
+
+    #[test]
+    fn shares_are_of_the_same_round() {
+        let shares: Vec<_> = fixture::results().scenarios[1].summaries().iter().map(|row| row.share).collect();
+        assert_eq!(shares.iter().map(|share| share.expect("both ran").median).collect::<Vec<_>>(), [0.8, 0.2]);
+    }
+}

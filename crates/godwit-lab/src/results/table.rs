@@ -41,6 +41,16 @@ impl Table {
         Self::with_columns(results, &columns)
     }
 
+    /// Without what it cost.
+    pub fn speed(results: &ScenarioResults) -> Self {
+        Self::with_columns(results, &SPEED)
+    }
+
+    /// Without how fast it was.
+    pub fn cost(results: &ScenarioResults) -> Self {
+        Self::with_columns(results, &COST)
+    }
+
     fn with_columns(results: &ScenarioResults, columns: &[Column]) -> Self {
         let summaries = results.summaries();
         let is_alone = !matches!(results.work, Work::Sharing { .. });
@@ -100,5 +110,30 @@ fn resident(row: &Summary) -> String {
     match (row.sender_resident, row.receiver_resident) {
         (Some(sender), Some(receiver)) => format!("{:.0}, {:.0}", sender.median / 1e6, receiver.median / 1e6),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::fixture;
+
+    #[test]
+    fn columns_that_say_nothing_are_left_out() {
+        let results = fixture::results();
+        let [timed, sharing] = [0, 1].map(|scenario| Table::of(&results.scenarios[scenario]).to_string());
+        let head = |table: &str| table.lines().next().expect("a head").to_owned();
+        assert!(head(&timed).contains("ratio") && !head(&timed).contains("share"), "{timed}");
+        assert!(head(&sharing).contains("share") && !head(&sharing).contains("ratio"), "{sharing}");
+        assert!(!head(&timed).contains("whole file"), "{timed}");
+    }
+
+    #[test]
+    fn markdown_has_a_row_per_peer() {
+        let markdown = Table::speed(&fixture::results().scenarios[0]).markdown();
+        let lines: Vec<_> = markdown.lines().collect();
+        assert_eq!(lines[0], "| peer | Mbit/s | ratio | first byte s | 1 / 10 / 100 MB / 1 GB s |");
+        assert_eq!(lines[2], "| godwit-fair | 280.0 (275.0–285.0) | 0.977 (0.959–0.994) | 0.250 | 0.50 / 1.00 |");
+        assert_eq!(lines.len(), 4);
     }
 }

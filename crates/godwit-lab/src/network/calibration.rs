@@ -19,8 +19,10 @@ const LOSS_DEVIATIONS: f64 = 3.3;
 /// Pings, and the time between two.
 const PINGS: u64 = 100;
 const PING_INTERVAL: Duration = Duration::from_millis(5);
-/// How long one blast lasts, and the fewest packets of one.
+/// How long one blast lasts; to measure loss as precisely as below it may be longer. And the fewest packets of one.
 const BLAST: Duration = Duration::from_secs(1);
+const BLAST_MAX: Duration = Duration::from_secs(5);
+const LOSS_PRECISION: f64 = 0.5;
 const BLAST_PACKETS_MIN: usize = 50;
 /// The rate of a blast over a path without one.
 const UNLIMITED_BITS_PER_S: f64 = 100e6;
@@ -229,9 +231,9 @@ fn blast(network: &Network, from: Side, link: &LinkConfig, share: f64) -> Result
     let rate = link.rate_bits_per_s.map_or(UNLIMITED_BITS_PER_S, |rate| rate as f64);
     let rate_bits_per_s = share * link.policer.map_or(rate, |policer| rate.min(policer.rate_bits_per_s as f64));
     let packet_bytes = usize::from(network.config().mtu);
-    let packets = (rate_bits_per_s * BLAST.as_secs_f64() / (packet_bytes as f64 * 8.0)) as usize;
-    let packets = packets.max(BLAST_PACKETS_MIN);
-    let ahead = if share > 1.0 { AHEAD } else { Duration::ZERO };
+    let packets_in = |time: Duration| (rate_bits_per_s * time.as_secs_f64() / (packet_bytes as f64 * 8.0)) as usize;
+    let (ahead, wanted) = if share > 1.0 { (AHEAD, 0) } else { (Duration::ZERO, packets_for_precision(link)) };
+    let packets = wanted.clamp(packets_in(BLAST), packets_in(BLAST_MAX)).max(BLAST_PACKETS_MIN);
     let plan = BlastPlan { rate_bits_per_s, packet_bytes, packets, ahead, one_way_max: one_way_max(link) };
     let [sender, receiver] = [from, from.other()].map(|side| &network.hosts(side)[0]);
     let blast = probe::blast(sender, receiver, plan)?;
@@ -274,13 +276,24 @@ fn expected_loss(link: &LinkConfig) -> f64 {
     1.0 - kept.into_iter().map(|lost| 1.0 - lost).product::<f64>()
 }
 
-/// How far the share lost of so many packets may be off by chance. Bursts make it less certain by their length: the packets of one burst are
-/// lost together.
+/// How far the share lost of so many packets may be off by chance.
 fn loss_margin(link: &LinkConfig, loss: f64, packets: f64) -> f64 {
-    let together = if link.burst_loss.mean > 0.0 { 2.0 * link.burst_loss.mean_packets } else { 1.0 };
+    let together = lost_together(link);
     let deviation = (loss * (1.0 - loss) * together / packets.max(1.0)).sqrt();
     // One packet of a few says nothing yet, but without loss none may be lost.
     LOSS_DEVIATIONS * deviation + if loss > 0.0 { together / packets.max(1.0) } else { 0.0 }
+}
+
+/// With so many packets the margin is that share of the loss.
+fn packets_for_precision(link: &LinkConfig) -> usize {
+    let loss = expected_loss(link);
+    let deviations = (LOSS_DEVIATIONS / LOSS_PRECISION).powi(2);
+    if loss > 0.0 { (deviations * lost_together(link) * (1.0 - loss) / loss) as usize } else { 0 }
+}
+
+/// Bursts make the loss less certain by their length: the packets of one burst are lost together.
+fn lost_together(link: &LinkConfig) -> f64 {
+    if link.burst_loss.mean > 0.0 { 2.0 * link.burst_loss.mean_packets } else { 1.0 }
 }
 
 /// The time of a ping's packet from host to host.
@@ -356,6 +369,10 @@ mod tests {
         assert_eq!((expected_loss(&clear), loss_margin(&clear, 0.0, 1e4)), (0.0, 0.0));
         let lossy = LinkConfig { loss: 0.1, loss_before_queue: 0.1, ..clear };
         assert!((expected_loss(&lossy) - 0.19).abs() < 1e-12);
+        assert_eq!(
+            (packets_for_precision(&clear), packets_for_precision(&LinkConfig { loss: 0.01, ..clear })),
+            (0, 4312)
+        );
         assert!((loss_margin(&lossy, 0.1, 10_000.0) - (3.3 * 0.003 + 0.0001)).abs() < 1e-9);
     }
 }

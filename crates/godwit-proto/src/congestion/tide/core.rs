@@ -481,6 +481,9 @@ impl Core {
     }
 
     fn mark(&mut self, purpose: Purpose) {
+        // At a fixed rate there are no ups.
+        let is_fixed = matches!(self.policy.kind, PolicyKind::Fixed { .. });
+        let purpose = if is_fixed && purpose == Purpose::Up { Purpose::Calm } else { purpose };
         self.cohort += 1;
         let cohort = Cohort { id: self.cohort, purpose, queue: self.delay.queue(), pace: self.pace() };
         self.cohorts.push_back(cohort);

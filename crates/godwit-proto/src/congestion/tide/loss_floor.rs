@@ -10,6 +10,8 @@ const BLOCK_PACKETS: u64 = 300;
 const BLOCKS: usize = 8;
 /// No path that loses more is worth compensating for.
 pub(super) const FLOOR_MAX: f64 = 0.25;
+/// Packets whose losses count as one observation of how much they scatter: smaller cohorts are added up.
+const SCATTER_PACKETS: u64 = 20;
 /// Bounds of the index of dispersion: 1 is independent losses.
 const DISPERSION_MAX: f64 = 60.0;
 
@@ -51,6 +53,7 @@ pub(super) struct LossFloor {
     block: Tally,
     blocks: VecDeque<f64>,
     bounding: Tally,
+    scatter: Tally,
     mean: f64,
     squares: f64,
     expected: f64,
@@ -65,6 +68,7 @@ impl LossFloor {
             block: Tally::default(),
             blocks: VecDeque::new(),
             bounding: Tally::default(),
+            scatter: Tally::default(),
             mean: 0.0,
             squares: 1.0,
             expected: 1.0,
@@ -126,9 +130,11 @@ impl LossFloor {
 
     /// A cohort sent while the link could not overflow: how much losses scatter.
     pub(super) fn observe_scatter(&mut self, tally: Tally) {
-        if tally.sent < 20 {
+        self.scatter.add(tally);
+        if self.scatter.sent < SCATTER_PACKETS {
             return;
         }
+        let tally = self.scatter.take();
         self.mean += 0.03 * (tally.loss() - self.mean);
         let expected = tally.sent as f64 * self.mean;
         if expected > 0.2 {

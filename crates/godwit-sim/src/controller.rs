@@ -53,6 +53,7 @@ fn kind_named(name: &str) -> Option<ControllerKind> {
         "fair" => Some(ControllerKind::Fair),
         "low" => Some(ControllerKind::Low),
         "high" => Some(ControllerKind::High),
+        "cubic" => Some(ControllerKind::Cubic),
         _ => {
             let rate = name.strip_prefix("fixed:")?;
             bits_per_s(rate).map(|bits_per_s| ControllerKind::Fixed { bits_per_s })
@@ -72,8 +73,7 @@ pub struct Contender(FlowKind);
 
 impl Contender {
     /// The names, for help and errors.
-    pub const NAMES: &str =
-        "native, fair, low, high, fixed:MBITS, tcp-cubic, tcp-bbr; one of ours with ,max:MBITS after it is capped";
+    pub const NAMES: &str = "native, fair, low, high, fixed:MBITS, cubic, tcp-cubic, tcp-bbr; one of ours with ,max:MBITS after it is capped";
     /// Who it is unless another is asked for.
     pub const DEFAULT_NAME: &str = "native";
 
@@ -89,6 +89,7 @@ impl Contender {
             FlowKind::Rival(RivalKind::Bbr) => reference.bbr,
             FlowKind::Godwit(choice) | FlowKind::ToLibudt(choice) => match choice.kind {
                 ControllerKind::Native => reference.native,
+                ControllerKind::Cubic => reference.cubic,
                 _ => reference.fair,
             },
             FlowKind::FromLibudt | FlowKind::Libudt => None,
@@ -98,7 +99,9 @@ impl Contender {
     /// The mean queue that it kept there, in milliseconds, where that is known.
     pub fn reference_queue_ms(self, reference: &Reference) -> Option<f64> {
         match self.0 {
-            FlowKind::Godwit(choice) if choice.kind != ControllerKind::Native => reference.fair_queue_ms,
+            FlowKind::Godwit(choice) if !matches!(choice.kind, ControllerKind::Native | ControllerKind::Cubic) => {
+                reference.fair_queue_ms
+            }
             _ => None,
         }
     }

@@ -29,7 +29,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct SendingArgs {
     /// How this side sends over UDT: native (libudt's own), fair (fills lossy paths, small queue), low (what others
-    /// leave), high (the weight of four), fixed:RATE. The side that sends the file decides: `serve` for downloads,
+    /// leave), high (the weight of four), fixed:RATE, cubic (as TCP). The side that sends the file decides: `serve` for downloads,
     /// `put` for uploads. Over TCP the kernel decides [default: native]
     #[arg(long, global = true, value_name = "POLICY", value_parser = parse_policy, env = "GODWIT_POLICY")]
     pub(crate) policy: Option<ControllerKind>,

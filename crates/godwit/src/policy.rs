@@ -17,9 +17,10 @@ pub(crate) fn parse_policy(text: &str) -> Result<ControllerKind, String> {
         "fair" => Ok(ControllerKind::Fair),
         "low" => Ok(ControllerKind::Low),
         "high" => Ok(ControllerKind::High),
+        "cubic" => Ok(ControllerKind::Cubic),
         _ => match text.strip_prefix("fixed:") {
             Some(rate) => parse_rate(rate).map(|bits_per_s| ControllerKind::Fixed { bits_per_s }),
-            None => Err("there are native, fair, low, high and fixed:RATE".into()),
+            None => Err("there are fair, low, high, fixed:RATE, native and cubic".into()),
         },
     }
 }
@@ -81,7 +82,7 @@ mod tests {
         assert!(udt_config(&args(None, None, Some(1_000)), Some(Duration::from_secs(3600))).is_ok());
         assert!(udt_config(&args(fair, Some(1_000), Some(1_000)), None).is_ok());
         assert!(matches!(udt_config(&args(fair, Some(2_000), Some(1_000)), None), Err(UsageError::MinAboveMax { .. })));
-        for policy in [ControllerKind::Low, ControllerKind::Native] {
+        for policy in [ControllerKind::Low, ControllerKind::Native, ControllerKind::Cubic] {
             let result = udt_config(&args(Some(policy), Some(2_000), None), None);
             assert!(matches!(result, Err(UsageError::NoMinimum)), "{policy:?}");
         }

@@ -28,11 +28,13 @@
 use std::time::{Duration, Instant};
 
 mod cohorts;
+mod cubic;
 mod native;
 mod rate_sample;
 mod tide;
 
 pub use cohorts::{BURST_PACKETS, CohortReport, Cohorts};
+pub use cubic::Cubic;
 pub use native::Native;
 pub use rate_sample::{RateSample, RateSampler, SendRecord};
 pub use tide::{PolicyKind, Tide};
@@ -192,13 +194,15 @@ pub enum ControllerKind {
         /// Bits per second, headers included.
         bits_per_s: u64,
     },
+    /// What most TCP senders do, as an option and to compare with: see [`Cubic`].
+    Cubic,
 }
 
 impl ControllerKind {
     /// The policy of [`Tide`] that it stands for, with packets of this size.
     fn policy(self, packet_bytes: u32) -> Option<PolicyKind> {
         match self {
-            Self::Native => None,
+            Self::Native | Self::Cubic => None,
             Self::Fair => Some(PolicyKind::Fair),
             Self::Low => Some(PolicyKind::Low),
             Self::High => Some(PolicyKind::High),
@@ -252,6 +256,8 @@ pub enum Controller {
     Native(Native),
     /// See [`ControllerKind::Fair`] and the kinds after it.
     Tide(ControllerKind, Box<Tide>),
+    /// See [`ControllerKind::Cubic`].
+    Cubic(Box<Cubic>),
 }
 
 /// The same call for whichever controller it is.
@@ -260,6 +266,7 @@ macro_rules! with_inner {
         match $self {
             Self::Native($inner) => $call,
             Self::Tide(_, $inner) => $call,
+            Self::Cubic($inner) => $call,
         }
     };
 }
@@ -269,6 +276,7 @@ impl Controller {
     pub fn new(kind: ControllerKind, setup: &Setup) -> Self {
         match kind {
             ControllerKind::Native => Self::Native(Native::new(setup)),
+            ControllerKind::Cubic => Self::Cubic(Box::new(Cubic::new(setup))),
             ControllerKind::Fair | ControllerKind::Low | ControllerKind::High | ControllerKind::Fixed { .. } => {
                 let policy = kind.policy(setup.packet_bytes).unwrap_or_default();
                 Self::Tide(kind, Box::new(Tide::new(setup, policy)))
@@ -294,6 +302,7 @@ impl Controller {
         match self {
             Self::Native(_) => ControllerKind::Native,
             Self::Tide(kind, _) => *kind,
+            Self::Cubic(_) => ControllerKind::Cubic,
         }
     }
 }

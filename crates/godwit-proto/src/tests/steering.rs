@@ -93,7 +93,15 @@ fn another_controller_begins_with_the_rate_of_the_last() {
     let bounded = sending(ControllerKind::Fair).max_rate_bits_per_s(Some(20 * MBIT)).build().unwrap();
     let (mut network, client, server) = connected(4, bounded);
     rate_mbits(&mut network, client, server);
-    for kind in [ControllerKind::Native, ControllerKind::Fair, ControllerKind::Native, ControllerKind::Low] {
+    let kinds = [
+        ControllerKind::Native,
+        ControllerKind::Fair,
+        ControllerKind::Cubic,
+        ControllerKind::Native,
+        ControllerKind::Cubic,
+        ControllerKind::Low,
+    ];
+    for kind in kinds {
         network.with(0, client, |connection, now| connection.set_controller(now, kind));
         let rate = rate_mbits(&mut network, client, server);
         assert!((15.0..21.0).contains(&rate), "{kind:?}: {rate} Mbit/s");
@@ -107,6 +115,7 @@ fn nothing_is_lost_while_controllers_change_on_a_lossy_path() {
         ControllerKind::Fair,
         ControllerKind::Fixed { bits_per_s: 50 * MBIT },
         ControllerKind::High,
+        ControllerKind::Cubic,
         ControllerKind::Native,
         ControllerKind::Low,
     ];

@@ -34,6 +34,13 @@ pub(super) struct Flight {
     fate: Fate,
 }
 
+impl Flight {
+    /// Whether it has arrived, as far as is known.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.fate == Fate::Delivered
+    }
+}
+
 /// What has been learnt since the controller was told last.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct News {

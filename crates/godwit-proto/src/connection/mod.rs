@@ -224,6 +224,9 @@ impl Connection {
             }
         }
         if let Some(halves) = &mut self.halves {
+            if let Some(sample) = halves.sender.take_rtt_sample() {
+                self.rtt.on_sample(sample);
+            }
             halves.receiver.finish_batch(now, batch, &self.rtt);
             self.events.is_readable |= halves.receiver.is_readable();
         }

@@ -81,6 +81,8 @@ pub(super) struct Sender {
     pairs: PacketPairs,
     copies: Copies,
     losses: LossShare,
+    /// The newest own measurement of the round-trip time.
+    rtt_sample: Option<Duration>,
     /// Whether the peer reports a loss again that was not repaired; libudt never does.
     peer_repeats_naks: bool,
     /// Probes since the last progress.
@@ -127,6 +129,7 @@ impl Sender {
             pairs: PacketPairs::default(),
             copies: Copies::default(),
             losses: LossShare::default(),
+            rtt_sample: None,
             peer_repeats_naks: false,
             probes: 0,
             probe_at: None,
@@ -206,6 +209,12 @@ impl Sender {
             self.arm_probe(now, rtt);
         }
         outgoing
+    }
+
+    /// An own measurement of the round-trip time since the last call. Towards libudt with its own controller there is none: that one
+    /// computes with what the peer reports.
+    pub(super) fn take_rtt_sample(&mut self) -> Option<Duration> {
+        self.rtt_sample.take().filter(|_| self.controller.window_counts_pipe())
     }
 
     /// The next drop request to send.

@@ -23,7 +23,7 @@ pub(super) fn data_seq(datagram: &[u8]) -> Option<u32> {
     }
 }
 
-fn is_nak(datagram: &[u8]) -> bool {
+pub(super) fn is_nak(datagram: &[u8]) -> bool {
     is_control(datagram, |control| matches!(control, Control::Nak(_)))
 }
 

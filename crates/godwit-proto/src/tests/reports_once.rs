@@ -3,22 +3,25 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::network::{Faults, Network, is_control, noise};
-use super::repair::{data_seq, never_repeats_naks};
+use super::repair::{data_seq, is_nak, never_repeats_naks};
 use crate::congestion::ControllerKind;
 use crate::packet::Control;
 use crate::{Config, ConnectionHandle};
+
+const RTT: Duration = Duration::from_millis(20);
 
 fn config() -> Config {
     Config::builder().controller(ControllerKind::Fair).build().expect("a valid configuration")
 }
 
 /// Two ends that take each other for libudt, and the second of which reports as libudt does.
-fn establish(seed: u8) -> (Network, ConnectionHandle, ConnectionHandle) {
+fn establish(seed: u8, rtt: Duration) -> (Network, ConnectionHandle, ConnectionHandle) {
     let is_hello = |_: usize, datagram: &[u8]| is_control(datagram, |it| matches!(it, Control::User { .. }));
-    let mut network = Network::new(seed, Faults { filter: Box::new(is_hello), ..Faults::default() });
+    let mut network = Network::new(seed, Faults { filter: Box::new(is_hello), delay: rtt / 2, ..Faults::default() });
     let (client, server) = network.establish(config(), config());
     network.run_for(Duration::from_secs(3));
     network.faults.tamper = never_repeats_naks();
@@ -27,7 +30,7 @@ fn establish(seed: u8) -> (Network, ConnectionHandle, ConnectionHandle) {
 
 #[test]
 fn a_peer_that_reports_once_gets_each_retransmission_twice() {
-    let (mut network, client, server) = establish(50);
+    let (mut network, client, server) = establish(50, RTT);
     let counts = Rc::new(RefCell::new(BTreeMap::new()));
     let seen = Rc::clone(&counts);
     network.faults.filter = Box::new(move |_, datagram| {
@@ -47,4 +50,86 @@ fn a_peer_that_reports_once_gets_each_retransmission_twice() {
     let (twice, once) = (of(true, 3), of(true, 2));
     assert!(twice > 40 && once < 16, "{twice} retransmissions with a copy, {once} without");
     assert_eq!(of(false, 1) + twice + once, counts.len(), "nothing else is sent again");
+}
+
+/// No loss to speak of, so no copies: the position that stands still tells of the retransmission that was lost.
+#[test]
+fn a_lost_retransmission_is_noticed_within_one_and_a_half_round_trips() {
+    let rtt = Duration::from_millis(100);
+    let (mut network, client, server) = establish(51, rtt);
+    let data = noise(3_000_000);
+    let counts = Rc::new(RefCell::new(BTreeMap::new()));
+    let seen = Rc::clone(&counts);
+    let victim = Rc::new(RefCell::new(None));
+    let chosen = Rc::clone(&victim);
+    network.faults.filter = Box::new(move |from, datagram| {
+        let Some(seq) = data_seq(datagram).filter(|_| from == 0) else { return false };
+        let mut seen = seen.borrow_mut();
+        if seen.len() == 900 {
+            chosen.borrow_mut().get_or_insert(seq);
+        }
+        let count = seen.entry(seq).or_insert(0);
+        *count += 1;
+        *chosen.borrow() == Some(seq) && *count <= 3
+    });
+    let mut at = Vec::new();
+    let (mut written, mut received) = (0, Vec::new());
+    while received.len() < data.len() {
+        while written < data.len()
+            && let Poll::Ready(taken) =
+                network.with(0, client, |connection, now| connection.write(now, &data[written..]))
+        {
+            written += taken.expect("it is open");
+        }
+        while let Poll::Ready(more) = network.read(1, server, &mut received) {
+            assert!(more.expect("it is open"));
+        }
+        let times = victim.borrow().and_then(|seq| counts.borrow().get(&seq).copied()).unwrap_or(0);
+        if times > at.len() {
+            at.resize(times, network.now);
+        }
+        assert!(network.step(network.now + Duration::from_secs(60)), "it hangs");
+    }
+    assert!(received == data);
+    assert_eq!(at.len(), 4, "lost three times");
+    let gaps: Vec<_> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps[1..].iter().all(|&gap| gap >= rtt && gap <= rtt * 3 / 2), "{gaps:?}");
+}
+
+/// What no report said is taken for delivered; the position that stands still takes that back.
+#[test]
+fn lost_reports_stop_nothing() {
+    for (seed, losses) in [(52, 0.02), (53, 0.1)] {
+        let (mut network, client, server) = establish(seed, RTT);
+        let mut naks = 0;
+        network.faults.loss = losses;
+        network.faults.filter = Box::new(move |_, datagram| {
+            naks += u32::from(is_nak(datagram));
+            is_nak(datagram) && naks % 2 == 0
+        });
+        let data = noise(1_500_000);
+        let start = network.now;
+        assert!(network.transfer(&data, (0, client), (1, server)).expect("a clean end") == data);
+        let took = network.now - start;
+        assert!(took < Duration::from_secs(10), "{losses}: {took:?}");
+    }
+}
+
+/// More is lost at once than the window then allows to be under way: retransmissions don't wait for it.
+#[test]
+fn a_lost_window_is_sent_again_whatever_the_window_is_then() {
+    let (mut network, client, server) = establish(54, RTT);
+    let data = noise(6_000_000);
+    let (mut seen, mut dropped) = (0, 0);
+    network.faults.filter = Box::new(move |_, datagram| {
+        let is_data = data_seq(datagram).is_some();
+        seen += u32::from(is_data);
+        let is_lost = is_data && seen > 1500 && dropped < 1000;
+        dropped += u32::from(is_lost);
+        is_lost
+    });
+    let start = network.now;
+    assert!(network.transfer(&data, (0, client), (1, server)).expect("a clean end") == data);
+    let took = network.now - start;
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }

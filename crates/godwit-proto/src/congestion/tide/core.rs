@@ -623,7 +623,9 @@ impl Core {
         }
         self.lean += LEAN_WEIGHT * (self.queue_error().clamp(SLOWEST, FASTEST) - self.lean);
         self.steer();
-        self.mark(if self.gain > 1.03 { Purpose::Up } else { Purpose::Calm });
+        // A fixed rate has no gain.
+        let is_up = self.gain > 1.03 && !matches!(self.policy.kind, PolicyKind::Fixed { .. });
+        self.mark(if is_up { Purpose::Up } else { Purpose::Calm });
     }
 
     /// Enters the competitive mode with this window.

@@ -11,8 +11,9 @@ use crate::connection::rtt::RttEstimator;
 const ACK_DELAY: Duration = Duration::from_millis(10);
 /// No probe before this, whatever the RTT is (specification section 11, rule 2). Deviation 19.
 const PROBE_AFTER_MIN: Duration = Duration::from_millis(25);
-/// The longest time between two probes of a silent peer.
-const PROBE_AFTER_MAX: Duration = Duration::from_secs(1);
+/// The longest time between two probes of a silent peer, unless the round-trip time is longer: when a path comes back, it is
+/// found within this time.
+const PROBE_AFTER_MAX: Duration = Duration::from_millis(250);
 /// Probes without progress before the controller is told of a timeout.
 const PROBES_BEFORE_TIMEOUT: u32 = 3;
 
@@ -35,7 +36,8 @@ impl Sender {
         // The newest packet makes a receiver that has missed all the others report them at once.
         let newest = self.next - 1;
         let oldest_wait = now - self.flights.at(newest).sent;
-        if newest > self.una && oldest_wait >= self.probe_after(rtt, 1) {
+        let is_unknown = newest > self.una && !self.flights.at(newest).is_delivered();
+        if is_unknown && oldest_wait >= self.probe_after(rtt, 1) {
             self.stats.lost_packets += u64::from(self.lost.insert(self.seq_of(newest), self.seq_of(newest)));
         }
         if self.probes == PROBES_BEFORE_TIMEOUT {
@@ -46,9 +48,10 @@ impl Sender {
 
     /// How long the first packet in flight may stay unacknowledged before it is sent again.
     fn probe_after(&self, rtt: &RttEstimator, transmissions: u8) -> Duration {
-        let base = if transmissions > 1 { rtt.srtt() * 3 / 2 } else { rtt.srtt() * 2 };
+        let base = if transmissions > 1 { rtt.srtt() * 9 / 8 } else { rtt.srtt() * 2 };
         let wait = (base + rtt.var() * 4 + ACK_DELAY).max(PROBE_AFTER_MIN);
-        (wait * (1 << self.probes.min(6))).min(wait.max(PROBE_AFTER_MAX))
+        // One probe may be lost as anything else; only the second that nothing follows says that the path is silent.
+        (wait * (1 << self.probes.saturating_sub(1).min(6))).min(wait.max(PROBE_AFTER_MAX))
     }
 
     pub(super) fn arm_probe(&mut self, now: Instant, rtt: &RttEstimator) {

@@ -178,6 +178,10 @@ impl Sender {
     fn feed_back(&mut self, now: Instant, arrived: Instant, report: Option<&AckReport>, rtt: &RttEstimator) {
         self.pacer.set_rtt(rtt.srtt());
         let (news, sample) = self.flights.take_news();
+        if news.delivered > 0 {
+            // The path is alive: what is missing was lost, and not the answer to it.
+            self.probes = 0;
+        }
         let rates = report.and_then(|report| report.rates);
         let received = report.and_then(|report| report.received);
         let exact = received.and_then(|received| received.rtt).map(|rtt| RttSample { rtt, exact: true });
@@ -203,6 +207,7 @@ impl Sender {
             is_round_start: news.is_round_start,
             is_exact: received.is_some(),
         };
+        self.rtt_sample = feedback.rtt.map(|sample| sample.rtt).or(self.rtt_sample);
         self.controller.on_feedback(&feedback);
         self.report_cohorts(now);
     }

@@ -9,6 +9,7 @@ use godwit_sim::measured;
 use godwit_sim::random;
 use godwit_sim::rival::RivalKind;
 use godwit_sim::scenario::{Change, Flow, FlowKind, LinkName, Scenario};
+use godwit_sim::workload::Workload;
 use godwit_sim::world::World;
 
 /// What all tests of this file together may take in events; each says its share in its scenario's size.
@@ -182,4 +183,17 @@ fn hold(seed: u64) {
     if let Err(failure) = run.outcome {
         panic!("{failure}\nreplay: cargo run --release -p godwit-sim -- random --seed {seed} --count 1 --trace");
     }
+}
+
+/// Two round-trips for the handshake, half a one for the first flight, and hardly more for the rest: the arrivals of the
+/// first flight tell how fast the path is.
+#[test]
+fn a_megabyte_arrives_within_five_round_trips() {
+    let fair = "fair".parse::<Contender>().expect("it exists").flow();
+    let mut scenario = one(fair, 100.0, 100);
+    scenario.flows[0].workload = Workload::Bytes(1_000_000);
+    let mut world = World::new(&scenario, 1);
+    world.run_until(Duration::from_millis(500)).unwrap_or_else(|failure| panic!("{failure}"));
+    let (_, receiver) = world.peers(0);
+    assert_eq!(receiver.map(|receiver| receiver.progress().1), Some(1_000_000));
 }

@@ -2,11 +2,16 @@
 //! (specification section 7).
 
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::error::{ConnectionError, WriteError};
 
 /// How often a shutdown is sent: it is not acknowledged, and a peer that misses it waits for 46 s. Deviation 49.
 const SHUTDOWNS: u8 = 3;
+/// The second one comes soon, since a process that is done does not wait for more...
+const SHUTDOWN_REPEAT: Duration = Duration::from_millis(10);
+/// ... and the third an RTT later, at most this much: losses come in bursts.
+const SHUTDOWN_REPEAT_MAX: Duration = Duration::from_millis(500);
 
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +92,13 @@ impl Closing {
         is_due
     }
 
-    /// Whether more shutdowns are to follow.
-    pub(super) fn will_repeat_shutdown(&self) -> bool {
-        matches!(self, Self::Closed(farewell) | Self::Ended(_, farewell) if farewell.left > 0)
+    /// After which time the next shutdown is to follow the one just sent, if any.
+    pub(super) fn shutdown_repeat(&self, srtt: Duration) -> Option<Duration> {
+        match self.shutdowns_left() {
+            0 => None,
+            left if left == SHUTDOWNS - 1 => Some(SHUTDOWN_REPEAT),
+            _ => Some(srtt.clamp(SHUTDOWN_REPEAT, SHUTDOWN_REPEAT_MAX)),
+        }
     }
 
     /// Whether nothing may be received any more.
@@ -104,7 +113,7 @@ impl Closing {
 
     /// Whether nothing is left to be sent either.
     pub(super) fn is_drained(&self) -> bool {
-        self.is_done() && !self.will_repeat_shutdown()
+        self.is_done() && self.shutdowns_left() == 0
     }
 
     /// Whether the application may write.
@@ -123,6 +132,13 @@ impl Closing {
             Self::Open | Self::Lingering | Self::Pausing => Poll::Pending,
             Self::Closed(_) | Self::Ended(ConnectionError::ClosedByPeer, _) => Poll::Ready(Ok(())),
             Self::Ended(reason, _) => Poll::Ready(Err(reason)),
+        }
+    }
+
+    fn shutdowns_left(&self) -> u8 {
+        match self {
+            Self::Closed(farewell) | Self::Ended(_, farewell) => farewell.left,
+            _ => 0,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a connection has to send, most urgent first.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Connection;
 use super::hello::Hello;
@@ -41,8 +41,7 @@ impl Connection {
     fn poll_simple_control(&mut self, now: Instant) -> Option<Control<'static>> {
         let halves = self.halves.as_mut()?;
         if self.closing.take_shutdown() {
-            let repeat = self.rtt.srtt().clamp(Duration::from_millis(10), Duration::from_millis(500));
-            if self.closing.will_repeat_shutdown() {
+            if let Some(repeat) = self.closing.shutdown_repeat(self.rtt.srtt()) {
                 self.timers.set(Timer::Shutdown, now + repeat);
             }
             return Some(Control::Shutdown { final_seq: Some(halves.sender.final_seq()) });

@@ -157,7 +157,7 @@ fn a_shutdown_is_sent_three_times_and_names_the_end() {
     let end = Control::Shutdown { final_seq: Some(puppet.isn.add(1)) };
     assert_eq!(controls(&puppet.drain()), [end]);
     let sent = puppet.pass(Duration::from_secs(10));
-    assert_eq!((times(&sent, is_shutdown), sent.len()), (vec![20, 40], 2), "an RTT apart, and then nothing");
+    assert_eq!((times(&sent, is_shutdown), sent.len()), (vec![10, 30], 2), "soon, an RTT later, and then nothing");
     assert!(puppet.connection.is_drained());
 }
 

@@ -12,6 +12,7 @@ mod puppet;
 mod rendezvous;
 mod repair;
 mod reports_once;
+mod round_trips;
 mod scenarios;
 mod steering;
 mod streams;

@@ -16,7 +16,7 @@ use godwit_udt::{Config, Stats};
 use indicatif::HumanBytes;
 use thiserror::Error;
 
-use super::FAREWELL_TIME_MAX;
+use super::CLIENT_FAREWELL_TIME_MAX;
 use crate::error::CommandError;
 use crate::progress;
 
@@ -137,7 +137,7 @@ impl Sample {
         for (name, content) in SMALL_FILES {
             self.fetch(&client, address, name, sha256(content.as_bytes()), quiet).await?;
         }
-        let _ = tokio::time::timeout(FAREWELL_TIME_MAX, client.close()).await;
+        let _ = tokio::time::timeout(CLIENT_FAREWELL_TIME_MAX, client.close()).await;
         Ok(Row { what, time, stats })
     }
 

@@ -18,6 +18,19 @@ fn cut_first(later: impl Fn(usize, &[u8]) -> Reply + Send + 'static) -> Scripted
     })
 }
 
+/// No HEAD before it, no question after it.
+#[test]
+fn a_download_is_one_request() {
+    let content = noise(100_000);
+    let digest = repr_digest(&content);
+    let server = Scripted::start(move |_, _| Reply::new(&[OK, TAG, LENGTH, &digest], &content));
+    let directory = scratch();
+    godwit(directory.path(), &["get", &server.url_of("f")]).expect(0).says(", verified");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1);
+    assert!(requests[0].starts_with("get /f ") || requests[0].starts_with("GET /f "), "{}", requests[0]);
+}
+
 #[test]
 fn goes_on_by_itself_with_the_validator_of_what_is_there() {
     let digest = repr_digest(&noise(100_000));

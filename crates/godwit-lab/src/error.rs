@@ -37,6 +37,9 @@ pub enum BenchError {
         /// Where.
         namespace: String,
     },
+    /// Somebody wanted it to end.
+    #[error("interrupted; what was complete is in the results")]
+    Interrupted,
     /// A program of ours could not be found.
     #[error("this program cannot find itself: {0}")]
     This(io::Error),
@@ -159,9 +162,14 @@ pub enum QuicError {
     #[error("the connection broke: {0}")]
     Connection(#[from] quinn::ConnectionError),
     /// The stream broke while it was read.
-    #[error("the stream broke: {0}")]
+    #[error("the stream broke: {0}: {why}", why = source_of(.0))]
     ReadStream(#[from] quinn::ReadError),
     /// The stream broke while it was written.
-    #[error("the stream broke: {0}")]
+    #[error("the stream broke: {0}: {why}", why = source_of(.0))]
     WriteStream(#[from] quinn::WriteError),
+}
+
+/// quinn says only in the source why a connection was lost.
+fn source_of(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| "nothing else is known".to_owned(), ToString::to_string)
 }

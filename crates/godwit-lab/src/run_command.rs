@@ -3,6 +3,8 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +13,8 @@ use godwit_lab::error::BenchError;
 use godwit_lab::peer::{Peer, UnknownPeer};
 use godwit_lab::results::{Machine, Results, ScenarioResults, Table};
 use godwit_lab::scenario::{self, Scenario};
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal};
 
 /// Peers side by side over the paths of scenarios, each in turn.
 #[derive(Debug, Args)]
@@ -50,6 +54,8 @@ pub(crate) enum RunError {
     Peer(#[from] UnknownPeer),
     #[error("--secs and --limit-secs take a number of seconds greater than 0")]
     Seconds,
+    #[error("signals cannot be waited for: {0}")]
+    Signals(Errno),
     #[error("{scenario}: {error}")]
     Bench { scenario: String, error: BenchError },
     #[error("the results cannot be written to {path}: {source}", path = .path.display())]
@@ -60,6 +66,7 @@ pub(crate) enum RunError {
 pub(crate) fn run(arguments: &RunArguments) -> Result<(), RunError> {
     let scenarios = arguments.scenarios()?;
     let options = arguments.options()?;
+    end_on_signals(options.is_interrupted.clone()).map_err(RunError::Signals)?;
     let mut results = Results { machine: Machine::describe(&options.directory), scenarios: Vec::new() };
     for scenario in &scenarios {
         println!("\n{}: {}", scenario.name, scenario.about);
@@ -69,6 +76,19 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), RunError> {
         results.scenarios.push(measured);
         arguments.keep(&results)?;
     }
+    Ok(())
+}
+
+/// Whoever interrupts a run wants its processes, namespaces and files gone, too. Threads and their signals are those of this process; children
+/// start with none blocked, as the standard library starts them.
+fn end_on_signals(is_interrupted: Arc<AtomicBool>) -> Result<(), Errno> {
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    signals.thread_block()?;
+    std::thread::spawn(move || {
+        if signals.wait().is_ok() {
+            is_interrupted.store(true, Ordering::Relaxed);
+        }
+    });
     Ok(())
 }
 
@@ -113,6 +133,7 @@ impl RunArguments {
             time_limit: seconds(self.limit_secs).ok_or(RunError::Seconds)?,
             must_calibrate: !self.no_calibration,
             directory: self.dir.clone(),
+            is_interrupted: Arc::default(),
         })
     }
 

@@ -99,6 +99,12 @@ impl<'a> Flow<'a> {
         self.connector.iter_mut().for_each(Process::look);
     }
 
+    /// Looks at the memory that the processes take.
+    pub(crate) fn glance(&mut self) {
+        self.listener.glance();
+        self.connector.iter_mut().for_each(Process::glance);
+    }
+
     /// How it grew.
     pub(crate) fn growth(&self) -> &Growth {
         &self.growth

@@ -12,6 +12,8 @@ mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flow::{Flow, Place};
@@ -44,12 +46,14 @@ pub struct Options {
     pub must_calibrate: bool,
     /// Where the files lie while they are needed. Should be in memory.
     pub directory: PathBuf,
+    /// Becomes true when all is to end soon.
+    pub is_interrupted: Arc<AtomicBool>,
 }
 
 /// Runs a scenario: calibrates, then round by round every peer that is not missing. `tell` hears about each run when it is over.
 ///
 /// # Errors
-/// There is no network, or it cannot be set up. A transfer that fails is a result, not an error.
+/// There is no network, it cannot be set up, or it was interrupted. A transfer that fails is a result, not an error.
 pub fn run(scenario: &Scenario, options: &Options, mut tell: impl FnMut(&str)) -> Result<ScenarioResults, BenchError> {
     let programs = Programs::find().map_err(BenchError::This)?;
     let network = Network::start(&scenario.network)?;
@@ -79,6 +83,9 @@ pub fn run(scenario: &Scenario, options: &Options, mut tell: impl FnMut(&str)) -
     for round in 0..options.rounds {
         for group in &present {
             let runs = bench.run_group(group, work, round)?;
+            if options.is_interrupted.load(Ordering::Relaxed) {
+                return Err(BenchError::Interrupted);
+            }
             runs.iter().for_each(|run| tell(&one_line(run, &results.path)));
             results.runs.extend(runs);
         }
@@ -182,7 +189,7 @@ impl Bench<'_> {
         let starts = group.iter().map(|(_, starts_after)| *starts_after).collect();
         let mut watch = Watch::new(flows, starts, self.end(work));
         self.network.counters();
-        watch.watch()?;
+        watch.watch(&self.options.is_interrupted)?;
         let path: Counters = self.network.counters();
         Ok(watch.finish(round, round == 0, &path))
     }
@@ -238,12 +245,16 @@ fn one_line(run: &Run, path: &PathDescription) -> String {
     format!("{peer} round {round}: {rate:.1} Mbit/s, ratio {:.3}, {seconds:.3} s, {ended}{doubt}", run.ratio(path))
 }
 
+/// Followed by the number of the process whose it is.
+const DIRECTORY_PREFIX: &str = "godwit-lab-";
+
 /// Where the files lie. It is removed at the end.
 struct Directory(PathBuf);
 
 impl Directory {
     fn new(parent: &Path) -> Result<Self, BenchError> {
-        let path = parent.join(format!("godwit-lab-{}", std::process::id()));
+        remove_leftovers(parent);
+        let path = parent.join(format!("{DIRECTORY_PREFIX}{}", std::process::id()));
         match fs::create_dir_all(path.join("served")) {
             Ok(()) => Ok(Self(path)),
             Err(source) => Err(BenchError::Write { path, source }),
@@ -263,5 +274,17 @@ impl Drop for Directory {
     fn drop(&mut self) {
         // What cannot be removed stays; the next run has a name of its own.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes the directories of runs that were killed.
+fn remove_leftovers(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(DIRECTORY_PREFIX)?.parse::<u32>().ok());
+        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+            // Whoever may not remove it is not harmed by it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }

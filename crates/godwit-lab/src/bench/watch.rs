@@ -1,5 +1,6 @@
 //! Flows while they run.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ const LATE_INTERVAL: Duration = Duration::from_millis(5);
 const EARLY: Duration = Duration::from_secs(1);
 /// Connections and processes are looked at as soon as something has arrived, and then so often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Their memory is looked at so often.
+const GLANCE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Several flows, or one.
 pub(super) struct Watch<'a> {
@@ -25,21 +28,28 @@ pub(super) struct Watch<'a> {
     /// From each flow's start to its end or to the limit, in seconds.
     seconds: Vec<Option<f64>>,
     looked: Vec<Option<Instant>>,
+    glanced: Instant,
 }
 
 impl<'a> Watch<'a> {
     pub(super) fn new(flows: Vec<Flow<'a>>, starts: Vec<Duration>, limit: Duration) -> Self {
         let (seconds, looked) = (vec![None; flows.len()], vec![None; flows.len()]);
-        Self { flows, starts, began: Instant::now(), limit, seconds, looked }
+        let began = Instant::now();
+        Self { flows, starts, began, limit, seconds, looked, glanced: began }
     }
 
-    /// Starts each flow in its time and returns when all have ended or the time is over.
-    pub(super) fn watch(&mut self) -> Result<(), (usize, TransferError)> {
+    /// Starts each flow in its time and returns when all have ended, the time is over, or somebody wants it to end.
+    pub(super) fn watch(&mut self, is_interrupted: &AtomicBool) -> Result<(), (usize, TransferError)> {
         self.began = Instant::now();
         let over = self.began + self.last_start() + self.limit;
-        while Instant::now() < over && self.seconds.iter().any(Option::is_none) {
+        let must_go_on = || Instant::now() < over && !is_interrupted.load(Ordering::Relaxed);
+        while must_go_on() && self.seconds.iter().any(Option::is_none) {
             for number in 0..self.flows.len() {
                 self.turn(number).map_err(|error| (number, error))?;
+            }
+            if self.glanced.elapsed() >= GLANCE_INTERVAL {
+                self.flows.iter_mut().for_each(Flow::glance);
+                self.glanced = Instant::now();
             }
             let is_early = self.began.elapsed() < self.last_start() + EARLY;
             let interval = if is_early { EARLY_INTERVAL } else { LATE_INTERVAL };

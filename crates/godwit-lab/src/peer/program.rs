@@ -14,7 +14,6 @@ const LOCK_FILE: &str = include_str!("../../../../Cargo.lock");
 /// Where the programs are.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    this: PathBuf,
     /// The workspace's directory of optimised programs.
     release: PathBuf,
 }
@@ -50,7 +49,7 @@ impl Programs {
         // target/{debug,release}/godwit-lab, or target/{debug,release}/deps/TEST.
         let profile = this.ancestors().skip(1).find(|directory| !directory.ends_with("deps"));
         let target = profile.and_then(Path::parent).unwrap_or_else(|| Path::new("target"));
-        Ok(Self { release: target.join("release"), this })
+        Ok(Self { release: target.join("release") })
     }
 
     /// The optimised `godwit` of this workspace.
@@ -63,9 +62,9 @@ impl Programs {
         self.release.join("cpp-peer")
     }
 
-    /// This program.
-    pub fn this(&self) -> &Path {
-        &self.this
+    /// This program, optimised whichever is running.
+    pub fn godwit_lab(&self) -> PathBuf {
+        self.release.join("godwit-lab")
     }
 
     /// Where a program is installed.
@@ -99,7 +98,10 @@ impl Programs {
                 self.said("ssh", "openssh-client", "-V")
             }
             Peer::Rsync(_) => self.said("rsync", "rsync", "--version"),
-            Peer::Quinn(_) => Ok(format!("quinn {}", resolved("quinn"))),
+            Peer::Quinn(_) => {
+                self.built(self.godwit_lab(), "-p godwit-lab")?;
+                Ok(format!("quinn {}", resolved("quinn")))
+            }
         }
     }
 

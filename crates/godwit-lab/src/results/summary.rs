@@ -128,12 +128,10 @@ fn notes(runs: &[&Run], work: Work) -> Vec<String> {
     if matches!(work, Work::File { .. }) {
         note(count(&|run| run.outcome == Outcome::Stopped), "not complete at the time limit".into());
     }
-    let unplanned = |run: &Run| run.path.forward.unplanned_drops + run.path.reverse.unplanned_drops;
-    let worst = runs.iter().map(|run| unplanned(run)).max().unwrap_or(0);
-    note(
-        count(&|run| unplanned(run) > 0),
-        format!("the machine was too slow, the path dropped up to {worst} packets unplanned"),
-    );
+    let too_slow: Vec<_> = runs.iter().filter_map(|run| run.path.check().err()).collect();
+    if let Some(worst) = too_slow.iter().max_by_key(|too_slow| (too_slow.unplanned_drops, too_slow.lateness_p99)) {
+        note(too_slow.len(), worst.to_string());
+    }
     let worst = runs.iter().map(|run| run.socket_drops).max().unwrap_or(0);
     note(count(&|run| run.socket_drops > 0), format!("a full socket buffer dropped up to {worst} datagrams"));
     notes

@@ -164,6 +164,9 @@ pub enum QuicError {
     /// The stream broke while it was read.
     #[error("the stream broke: {0}: {why}", why = source_of(.0))]
     ReadStream(#[from] quinn::ReadError),
+    /// The stream ended before what was to come.
+    #[error("the stream is too short: {0}")]
+    Short(#[from] quinn::ReadExactError),
     /// The stream broke while it was written.
     #[error("the stream broke: {0}: {why}", why = source_of(.0))]
     WriteStream(#[from] quinn::WriteError),

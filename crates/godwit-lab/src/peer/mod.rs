@@ -42,7 +42,7 @@ pub enum Peer {
     Scp(Congestion),
     /// rsync from its own daemon, so without encryption.
     Rsync(Congestion),
-    /// QUIC: quinn at both ends, one stream.
+    /// QUIC: quinn at both ends.
     Quinn(Congestion),
 }
 
@@ -111,7 +111,7 @@ impl Peer {
             Self::Aria2(_) => "nginx → aria2c -x16 -s16, HTTP without TLS",
             Self::Scp(_) => "sshd → scp (SFTP inside SSH, encrypted)",
             Self::Rsync(_) => "rsync daemon → rsync --whole-file, not encrypted",
-            Self::Quinn(_) => "quinn at both ends, one stream, windows of 96 MB, encrypted",
+            Self::Quinn(_) => "quinn at both ends, a stream per MiB, windows of 96 MB, encrypted",
         }
     }
 

@@ -67,7 +67,7 @@ impl Connection {
             },
         );
         let buffer = ReceiveBuffer::new(config.socket_type, config.receive_buffer_bytes, window, full_payload_bytes);
-        let mut receiver = Receiver::new(buffer, agreement.remote_isn, window, full_payload_bytes);
+        let mut receiver = Receiver::new(now, buffer, agreement.remote_isn, window, full_payload_bytes);
         receiver.pin_capacity(config.pinned_capacity_packets_per_s);
         self.config.mss_bytes = Some(agreement.mss_bytes);
         self.halves = Some(Halves { sender, receiver });

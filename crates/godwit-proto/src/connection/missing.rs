@@ -23,8 +23,18 @@ struct Missing {
     last: Seq,
     /// When the range was last reported; while it has not been, when it was found.
     since: Instant,
+    found: Found,
     /// How often it was reported; stays at 255.
     reports: u8,
+}
+
+/// How a gap was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// When.
+    pub(crate) at: Instant,
+    /// Time stamp of the packet behind the gap: what left no later than it was overtaken by it, and what left later was sent again.
+    pub(crate) stamp_us: u32,
 }
 
 impl Missing {
@@ -36,30 +46,32 @@ impl Missing {
         (self.reports > 0).then_some(self.since)
     }
 
-    /// When the range should be reported: at once if it never was.
-    fn due_at(&self, interval: Duration) -> Instant {
+    /// When the range should be reported: after `patience` if it never was.
+    fn due_at(&self, interval: Duration, patience: Duration) -> Instant {
         match self.reported_at() {
-            None => self.since,
+            None => self.since + patience,
             Some(reported_at) => reported_at + interval * u32::from(self.reports.min(MAX_BACKOFF)),
         }
     }
 
     /// Whether the two ranges can be kept as one.
     fn has_history_of(&self, other: &Self) -> bool {
-        self.since == other.since && self.reports == other.reports
+        self.since == other.since && self.found == other.found && self.reports == other.reports
     }
 }
 
 /// Ordered, disjoint ranges of missing packets with the state of their reports.
 ///
 /// Ranges with different histories stay apart though they touch. There are never more ranges than missing packets, and
-/// the caller takes only packets inside its receive window, so the list is bounded by that window; ranges of 32 bytes.
+/// the caller takes only packets inside its receive window, so the list is bounded by that window; ranges of 56 bytes.
 /// The same precondition as for `LossList`: all numbers lie within 2^30 of each other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MissingList {
     ranges: VecDeque<Missing>,
     packets: u32,
     repeated_packets: u64,
+    /// How long a new gap may turn out to be a change of order.
+    patience: Duration,
     /// The interval asked for last, and a time before which nothing is due with it.
     next_due: Option<(Duration, Instant)>,
 }
@@ -70,9 +82,17 @@ impl MissingList {
         Self::default()
     }
 
-    /// Adds what of `first ..= last` is not in the list yet, as never reported and due at once. Returns how many were
-    /// added. What is in the list already keeps its history.
-    pub(crate) fn insert(&mut self, first: Seq, last: Seq, now: Instant) -> u32 {
+    /// From now on new gaps are due so much later than they are found.
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        if self.patience != patience {
+            self.patience = patience;
+            self.next_due = None;
+        }
+    }
+
+    /// Adds what of `first ..= last` is not in the list yet, as never reported and due at once, or after the patience. Returns how
+    /// many were added. What is in the list already keeps its history.
+    pub(crate) fn insert(&mut self, first: Seq, last: Seq, found: Found) -> u32 {
         let packets_before = self.packets;
         let mut from = first;
         while !from.is_after(last) {
@@ -83,19 +103,19 @@ impl MissingList {
                 _ => (Some(last), last.next()),
             };
             if let Some(to) = to {
-                self.insert_at(at, Missing { first: from, last: to, since: now, reports: 0 });
+                self.insert_at(at, Missing { first: from, last: to, since: found.at, found, reports: 0 });
             }
             from = resume;
         }
         let added = self.packets - packets_before;
         if let (1.., Some((_, due))) = (added, &mut self.next_due) {
-            *due = now.min(*due);
+            *due = (found.at + self.patience).min(*due);
         }
         added
     }
 
-    /// Takes `seq` out because it arrived. `None`: it was not missing; otherwise whether it had been reported.
-    pub(crate) fn remove(&mut self, seq: Seq) -> Option<bool> {
+    /// Takes `seq` out because it arrived. `None`: it was not missing; otherwise how its gap was found.
+    pub(crate) fn remove(&mut self, seq: Seq) -> Option<Found> {
         let at = self.ranges.partition_point(|range| range.last.is_before(seq));
         let range = *self.ranges.get(at).filter(|range| !range.first.is_after(seq))?;
         match (range.first == seq, range.last == seq) {
@@ -108,7 +128,7 @@ impl MissingList {
             }
         }
         self.packets -= 1;
-        Some(range.reports > 0)
+        Some(range.found)
     }
 
     /// Takes out what of `first ..= last` is in the list (the sender dropped it) and returns how many that were.
@@ -143,10 +163,11 @@ impl MissingList {
         if max_ranges == 0 || self.next_due(interval).is_none_or(|due| due > now) {
             return;
         }
+        let patience = self.patience;
         let mut next_due: Option<Instant> = None;
         let mut ranges = 0;
         for range in &mut self.ranges {
-            if range.due_at(interval) <= now {
+            if range.due_at(interval, patience) <= now {
                 let joins = ranges > 0 && report.last().is_some_and(|&(_, last)| last.next() == range.first);
                 match report.last_mut() {
                     Some((_, last)) if joins => *last = range.last,
@@ -165,7 +186,7 @@ impl MissingList {
                 range.since = now;
                 range.reports = range.reports.saturating_add(1);
             }
-            let due_at = range.due_at(interval);
+            let due_at = range.due_at(interval, patience);
             next_due = Some(next_due.map_or(due_at, |soonest| soonest.min(due_at)));
         }
         self.next_due = next_due.map(|due| (interval, due));
@@ -187,7 +208,7 @@ impl MissingList {
         match self.next_due {
             Some((for_interval, due)) if for_interval == interval => Some(due),
             _ => {
-                let due = self.ranges.iter().map(|range| range.due_at(interval)).min()?;
+                let due = self.ranges.iter().map(|range| range.due_at(interval, self.patience)).min()?;
                 self.next_due = Some((interval, due));
                 Some(due)
             }
@@ -261,6 +282,10 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_millis(20);
 
+    fn found(at: Instant) -> Found {
+        Found { at, stamp_us: 0 }
+    }
+
     fn seq(value: u32) -> Seq {
         Seq::new(value)
     }
@@ -275,7 +300,7 @@ mod tests {
     fn reports_at_once_then_with_growing_pauses() {
         let origin = virtual_time::origin();
         let mut list = MissingList::new();
-        list.insert(seq(5), seq(6), origin);
+        list.insert(seq(5), seq(6), found(origin));
         let mut at = Vec::new();
         for step in 0..16 {
             let now = origin + INTERVAL * step;
@@ -293,7 +318,7 @@ mod tests {
         let origin = virtual_time::origin();
         let mut list = MissingList::new();
         for first in [30, 10, 20] {
-            list.insert(seq(first), seq(first + 1), origin);
+            list.insert(seq(first), seq(first + 1), found(origin));
         }
         assert_eq!(reported(&mut list, origin, 2), [(10, 11), (20, 21)]);
         assert_eq!(list.next_due(INTERVAL), Some(origin));
@@ -306,7 +331,7 @@ mod tests {
     fn an_interval_of_zero_drains_all_the_same() {
         let origin = virtual_time::origin();
         let mut list = MissingList::new();
-        list.insert(seq(1), seq(2), origin);
+        list.insert(seq(1), seq(2), found(origin));
         let mut report = Vec::new();
         list.due(origin, Duration::ZERO, 1, &mut report);
         assert_eq!(list.next_due(Duration::ZERO), Some(origin + MIN_INTERVAL));
@@ -316,12 +341,12 @@ mod tests {
     fn a_union_keeps_the_history_of_what_was_known() {
         let origin = virtual_time::origin();
         let mut list = MissingList::new();
-        list.insert(seq(10), seq(12), origin);
+        list.insert(seq(10), seq(12), found(origin));
         assert_eq!(reported(&mut list, origin, 9), [(10, 12)]);
         let later = origin + Duration::from_millis(5);
-        assert_eq!(list.insert(seq(8), seq(15), later), 5);
+        assert_eq!(list.insert(seq(8), seq(15), found(later)), 5);
         assert_eq!(reported(&mut list, later, 9), [(8, 9), (13, 15)]);
-        assert_eq!(list.remove(seq(11)), Some(true));
+        assert_eq!(list.remove(seq(11)), Some(found(origin)));
         assert_eq!(list.remove(seq(11)), None);
         assert_eq!(list.remove_range(seq(9), seq(13)), 4);
         assert_eq!(
@@ -332,22 +357,34 @@ mod tests {
     }
 
     #[test]
+    fn patience_delays_the_first_report_only() {
+        let (origin, mut list) = (virtual_time::origin(), MissingList::new());
+        list.set_patience(Duration::from_millis(3));
+        list.insert(seq(1), seq(1), found(origin));
+        assert_eq!(list.next_due(INTERVAL), Some(origin + Duration::from_millis(3)));
+        assert_eq!(reported(&mut list, origin + Duration::from_millis(2), 1), []);
+        assert_eq!(reported(&mut list, origin + Duration::from_millis(3), 1), [(1, 1)]);
+        list.set_patience(Duration::ZERO);
+        assert_eq!(list.next_due(INTERVAL), Some(origin + Duration::from_millis(3) + INTERVAL));
+    }
+
+    #[test]
     fn due_ranges_that_touch_are_reported_as_one() {
         let origin = virtual_time::origin();
         let mut list = MissingList::new();
-        list.insert(seq(1), seq(2), origin);
-        list.insert(seq(3), seq(4), origin + Duration::from_millis(1));
+        list.insert(seq(1), seq(2), found(origin));
+        list.insert(seq(3), seq(4), found(origin + Duration::from_millis(1)));
         assert_eq!(list.ranges().len(), 2);
         assert_eq!(reported(&mut list, origin + Duration::from_millis(1), 1), [(1, 4)]);
     }
 
     #[test]
-    fn an_arrival_before_its_report_says_so() {
-        let mut list = MissingList::new();
-        list.insert(seq(0x7FFF_FFFF), seq(0), virtual_time::origin());
-        assert_eq!(list.remove(seq(0)), Some(false));
+    fn an_arrival_tells_how_its_gap_was_found() {
+        let (mut list, found) = (MissingList::new(), Found { at: virtual_time::origin(), stamp_us: 7 });
+        list.insert(seq(0x7FFF_FFFF), seq(0), found);
+        assert_eq!(list.remove(seq(0)), Some(found));
         assert_eq!(list.first(), Some(seq(0x7FFF_FFFF)));
-        assert_eq!(list.remove(seq(0x7FFF_FFFF)), Some(false));
+        assert_eq!(list.remove(seq(0x7FFF_FFFF)), Some(found));
         assert_eq!(list.next_due(INTERVAL), None);
     }
 
@@ -356,6 +393,7 @@ mod tests {
     #[derive(Clone, Copy)]
     struct Model {
         since: Instant,
+        found: Found,
         reports: u8,
     }
 
@@ -380,13 +418,13 @@ mod tests {
                     0..3 => {
                         let before = model.len();
                         for offset in first..=last {
-                            model.entry(offset).or_insert(Model { since: now, reports: 0 });
+                            model.entry(offset).or_insert(Model { since: now, found: found(now), reports: 0 });
                         }
-                        let added = list.insert(base.add(first), base.add(last), now) as usize;
+                        let added = list.insert(base.add(first), base.add(last), found(now)) as usize;
                         assert_eq!(added, model.len() - before);
                     }
                     3..5 => {
-                        let expected = model.remove(&first).map(|packet| packet.reports > 0);
+                        let expected = model.remove(&first).map(|packet| packet.found);
                         assert_eq!(list.remove(base.add(first)), expected);
                     }
                     5 => {
@@ -426,7 +464,7 @@ mod tests {
         assert_eq!(offsets, expected);
         for offset in expected {
             let packet = model.get_mut(&offset).expect("just listed");
-            *packet = Model { since: now, reports: packet.reports.saturating_add(1) };
+            *packet = Model { since: now, reports: packet.reports.saturating_add(1), ..*packet };
         }
         let due = list.next_due(interval);
         assert!(due.is_none_or(|due| due > now), "a drained list is not due");

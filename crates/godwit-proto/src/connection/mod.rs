@@ -22,6 +22,7 @@ mod packet_pairs;
 mod receive_buffer;
 mod receiver;
 mod recent_rate;
+mod reordering;
 mod rtt;
 mod send_buffer;
 mod sender;

@@ -16,8 +16,9 @@ use bytes::Bytes;
 use super::ack_history::AckHistory;
 use super::ack_tail::AckTail;
 use super::arrival::{ArrivalEstimator, Batch as ArrivalBatch};
-use super::missing::MissingList;
+use super::missing::{Found, MissingList};
 use super::receive_buffer::{Inserted, Keeping, ReceiveBuffer, Segment};
+use super::reordering::ReorderWindow;
 use super::rtt::RttEstimator;
 use super::stats::ReceiverStats;
 use crate::datagram::Batch;
@@ -42,6 +43,8 @@ struct BatchSummary {
     has_irregular: bool,
     /// Something came that the peer was told had arrived.
     has_duplicate: bool,
+    /// The most that a packet was late that had been overtaken.
+    late: Option<Duration>,
 }
 
 /// See the module.
@@ -55,6 +58,7 @@ pub(super) struct Receiver {
     /// Index after the highest packet seen.
     highest: u64,
     missing: MissingList,
+    reordering: ReorderWindow,
     arrival: ArrivalEstimator,
     acks: AckHistory,
     ack_number: AckNumber,
@@ -89,7 +93,13 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// A receiver of packets from `initial_seq` on, for a peer that was told of a window of `window_packets`.
-    pub(super) fn new(buffer: ReceiveBuffer, initial_seq: Seq, window_packets: u32, full_payload_bytes: usize) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        buffer: ReceiveBuffer,
+        initial_seq: Seq,
+        window_packets: u32,
+        full_payload_bytes: usize,
+    ) -> Self {
         Self {
             stats: ReceiverStats::default(),
             buffer,
@@ -98,6 +108,7 @@ impl Receiver {
             window_packets,
             highest: 0,
             missing: MissingList::new(),
+            reordering: ReorderWindow::new(now),
             arrival: ArrivalEstimator::new(),
             acks: AckHistory::new(),
             ack_number: AckNumber::FIRST,
@@ -159,12 +170,13 @@ impl Receiver {
         let (payload, charge_bytes) = keeping.keep(payload);
         let (position, in_order, message) = (header.position, header.in_order, header.message);
         match self.buffer.insert(index, Segment { payload, charge_bytes, position, in_order, message }) {
-            Inserted::New => self.arrived(now, index, header.seq),
+            Inserted::New => self.arrived(now, index, header),
             Inserted::Duplicate => self.stats.duplicate_packets += 1,
             Inserted::NoRoom => {
                 self.stats.out_of_window_packets += 1;
-                self.note_gap(now, index + 1);
-                self.missing.insert(header.seq, header.seq, now);
+                let found = Found { at: now, stamp_us: header.timestamp_us };
+                self.note_gap(index + 1, found);
+                self.missing.insert(header.seq, header.seq, found);
             }
         }
     }
@@ -174,6 +186,10 @@ impl Receiver {
         let summary = std::mem::take(&mut self.summary);
         let Some(first) = summary.first else { return };
         self.newest = Some((summary.timestamp_us, batch.arrived));
+        if let Some(late) = summary.late {
+            self.reordering.on_late(late, rtt.srtt());
+        }
+        self.missing.set_patience(self.reordering.at(now, rtt.srtt()));
         self.arrival.on_batch(ArrivalBatch {
             arrived: batch.arrived,
             stamped: batch.is_stamped,
@@ -214,7 +230,7 @@ impl Receiver {
         }
         let first_index = u64::try_from(first_index).unwrap_or(0).max(next);
         // What lies between was lost, like before any other packet.
-        self.note_gap(now, first_index);
+        self.note_gap(first_index, Found { at: now, stamp_us: self.newest.map_or(0, |(stamp_us, _)| stamp_us) });
         self.buffer.drop_message(message, first_index, last_index as u64);
         self.missing.remove_range(self.seq_of(first_index), last);
         self.highest = self.highest.max(last_index as u64 + 1);
@@ -335,22 +351,26 @@ impl Receiver {
         summary.has_irregular |= length != self.full_payload_bytes;
     }
 
-    fn arrived(&mut self, now: Instant, index: u64, seq: Seq) {
+    fn arrived(&mut self, now: Instant, index: u64, header: &DataHeader) {
         self.packets_since_ack += 1;
         self.unique_packets += 1;
-        if index < self.highest {
-            self.missing.remove(seq);
-        } else {
-            self.note_gap(now, index);
+        if index >= self.highest {
+            self.note_gap(index, Found { at: now, stamp_us: header.timestamp_us });
             self.highest = index + 1;
+        } else if let Some(found) = self.missing.remove(header.seq)
+            && found.stamp_us.wrapping_sub(header.timestamp_us).cast_signed() >= 0
+        {
+            // It left no later than the packet that showed it missing: it is the original, and was overtaken.
+            let late = now.saturating_duration_since(found.at);
+            self.summary.late = self.summary.late.max(Some(late));
         }
     }
 
     /// Everything from the highest packet seen up to `index` has been skipped.
-    fn note_gap(&mut self, now: Instant, index: u64) {
+    fn note_gap(&mut self, index: u64, found: Found) {
         if index > self.highest {
             let (first, last) = (self.seq_of(self.highest), self.seq_of(index - 1));
-            self.stats.lost_packets += u64::from(self.missing.insert(first, last, now));
+            self.stats.lost_packets += u64::from(self.missing.insert(first, last, found));
             self.highest = index;
         }
     }

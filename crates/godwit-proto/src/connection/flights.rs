@@ -168,15 +168,21 @@ impl Flights {
         flight.fate = Fate::GivenUp;
     }
 
-    /// Everything before `index` has arrived. `on_released` sees each packet that this releases.
-    pub(super) fn release_before(&mut self, now: Instant, index: u64, mut on_released: impl FnMut(&Flight)) {
+    /// Everything before `index` has arrived. Returns the packets that had arrived before they were sent again, as the answer came
+    /// sooner than any can, with the time that it took.
+    pub(super) fn release_before(&mut self, now: Instant, index: u64) -> Vec<(u64, Duration)> {
         let measured = self.news.rtt;
         let mut has_waited = false;
+        let mut spurious = Vec::new();
         for at in self.una..index {
+            let Flight { transmissions, sent, fate, .. } = *self.at(at);
+            let took = now.saturating_duration_since(sent);
+            has_waited |= transmissions > 1;
+            // Of a third transmission it may have been the second that arrived.
+            if transmissions == 2 && fate == Fate::Flying && took < self.min_rtt {
+                spurious.push((at, took));
+            }
             self.deliver(now, at);
-            let flight = &self.queue[(at - self.una) as usize];
-            has_waited |= flight.transmissions > 1;
-            on_released(flight);
         }
         if has_waited {
             // The position stood at a gap: what came behind it had arrived before.
@@ -190,6 +196,7 @@ impl Flights {
             self.known_ordinal = self.transmitted;
             self.lost = self.received.map_or(self.lost, |received| self.transmitted.saturating_sub(received));
         }
+        spurious
     }
 
     /// The peer has counted this many different packets, modulo 2^32.
@@ -215,6 +222,11 @@ impl Flights {
             }
         }
         self.known_to = self.known_to.max(index.min(end));
+    }
+
+    /// Of the packets before `index` those that are not known to have arrived may yet.
+    pub(super) fn skip_to(&mut self, index: u64) {
+        self.known_to = self.known_to.max(index);
     }
 
     /// A packet was reported missing; true if that is new.
@@ -386,7 +398,7 @@ mod tests {
         let (mut flights, ms) = with_a_gap();
         assert_eq!(flights.take_news().0.rtt, Some(RTT), "the report of a gap comes at once");
         flights.resend(ms(107), 5, 1);
-        flights.release_before(ms(207), 20, |_| {});
+        flights.release_before(ms(207), 20);
         assert_eq!((flights.take_news().0.rtt, flights.pipe()), (None, 0));
     }
 
@@ -395,7 +407,7 @@ mod tests {
         let (mut flights, ms) = with_a_gap();
         flights.push(ms(20), false, 2);
         flights.resend(ms(107), 5, 2);
-        flights.release_before(ms(110), 8, |_| {});
+        assert_eq!(flights.release_before(ms(110), 8), [(5, Duration::from_millis(3))]);
         assert_eq!(flights.pipe(), 14, "what left after packet 7 is still on its way");
         flights.deliver_before(ms(120), 21);
         let report = CohortReport { cohort: 1, sent: 20, lost: 0, lost_in_bursts: 0 };

@@ -418,7 +418,7 @@ mod tests {
                     0..3 => {
                         let before = model.len();
                         for offset in first..=last {
-                            model.entry(offset).or_insert(Model { since: now, found: found(now), reports: 0 });
+                            model.entry(offset).or_insert_with(|| Model { since: now, found: found(now), reports: 0 });
                         }
                         let added = list.insert(base.add(first), base.add(last), found(now)) as usize;
                         assert_eq!(added, model.len() - before);

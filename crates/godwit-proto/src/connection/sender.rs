@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod checks;
 mod copies;
+mod overtaken;
 mod probing;
 mod reports;
 mod retransmission;
@@ -16,6 +17,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use self::copies::{Copies, LossShare};
+use self::overtaken::Overtaken;
 pub(super) use self::reports::{AckReport, Acked, Received};
 use self::retransmission::DROP_REQUESTS_MAX;
 use super::flights::Flights;
@@ -81,6 +83,7 @@ pub(super) struct Sender {
     pairs: PacketPairs,
     copies: Copies,
     losses: LossShare,
+    overtaken: Overtaken,
     /// The newest own measurement of the round-trip time.
     rtt_sample: Option<Duration>,
     /// Whether the peer reports a loss again that was not repaired; libudt never does.
@@ -129,6 +132,7 @@ impl Sender {
             pairs: PacketPairs::default(),
             copies: Copies::default(),
             losses: LossShare::default(),
+            overtaken: Overtaken::new(now),
             rtt_sample: None,
             peer_repeats_naks: false,
             probes: 0,
@@ -171,6 +175,7 @@ impl Sender {
         if self.controller.next_timer().is_some_and(|at| at <= now) {
             self.controller.on_timer(now);
         }
+        self.lose_held(now, rtt);
         self.probe(now, rtt);
     }
 
@@ -224,7 +229,10 @@ impl Sender {
 
     /// When [`poll`](Self::poll) or [`on_timeout`](Self::on_timeout) should be called next.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        [self.pace_at(), self.probe_at, self.controller.next_timer()].into_iter().flatten().min()
+        [self.pace_at(), self.probe_at, self.overtaken.next_due(), self.controller.next_timer()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether everything committed has been covered by a full ACK. Light ones don't count here: what libudt has not

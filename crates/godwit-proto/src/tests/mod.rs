@@ -10,6 +10,7 @@ mod pitfalls;
 mod pitfalls_later;
 mod puppet;
 mod rendezvous;
+mod reordering;
 mod repair;
 mod reports_once;
 mod round_trips;

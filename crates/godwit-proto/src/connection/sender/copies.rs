@@ -52,6 +52,11 @@ impl LossShare {
         self.lost_packets = self.lost_packets.saturating_add(packets);
     }
 
+    /// One of them had arrived.
+    pub(super) fn on_undone(&mut self) {
+        self.lost_packets = self.lost_packets.saturating_sub(1);
+    }
+
     /// Of packets that were sent for the first time, 0 ..= 1. A few losses at the beginning say nothing yet.
     fn value(self) -> f64 {
         f64::from(self.lost_packets) / f64::from(self.sent_packets.max(LOSS_WINDOW_PACKETS / 4))

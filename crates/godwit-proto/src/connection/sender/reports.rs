@@ -104,21 +104,21 @@ impl Sender {
             }
             let last = (last as u64).min(first + budget - 1);
             budget -= last - first + 1;
-            lost.first = lost.first.min(first);
             // What lies between two reports was not reported: it has arrived. A later report may take that back.
             self.flights.deliver_before(arrived, first);
-            lost.packets += self.mark_lost(now, first, last, rtt);
+            if self.hold(now, first, last, rtt) {
+                self.flights.skip_to(last + 1);
+            } else {
+                lost.first = lost.first.min(first);
+                lost.packets += self.mark_lost(now, first, last, rtt);
+            }
             self.flights.deliver_before(arrived, last + 2);
         }
         self.stats.invalid_entries += report.malformed_entries() as u64;
-        if lost.first == u64::MAX {
-            return;
+        if lost.first < u64::MAX {
+            lost.in_flight_packets = self.pipe_packets();
+            self.lose(&lost);
         }
-        self.stats.lost_packets += u64::from(lost.packets);
-        lost.in_flight_packets = self.pipe_packets();
-        self.losses.on_lost(lost.packets);
-        self.controller.on_lost(&lost);
-        self.report_cohorts(now);
         self.feed_back_inferred(now, arrived, rtt);
     }
 
@@ -137,14 +137,12 @@ impl Sender {
         if index <= self.una {
             return false;
         }
-        let stats = &mut self.stats;
-        self.flights.release_before(arrived, index, |flight| {
-            // Acknowledged sooner than a retransmission could have been: the original had arrived.
-            if flight.transmissions > 1 && now - flight.sent < rtt.srtt() / 2 {
-                stats.spurious_retransmissions_packets += 1;
-            }
-        });
+        let spurious = self.flights.release_before(arrived, index);
         self.una = index;
+        for (index, since) in spurious {
+            self.on_spurious(index, since, now, rtt);
+        }
+        self.release_held(now, rtt);
         // The window may have shrunk since those packets left.
         self.window_end = self.window_end.max(index);
         self.lost.remove_before(self.seq_of(index));
@@ -165,6 +163,14 @@ impl Sender {
             let counted = arrived.checked_sub(received.age).unwrap_or(arrived);
             self.flights.count_received(counted, received.packets);
         }
+    }
+
+    /// Packets are lost, it turned out now.
+    pub(super) fn lose(&mut self, lost: &Lost) {
+        self.stats.lost_packets += u64::from(lost.packets);
+        self.losses.on_lost(lost.packets);
+        self.controller.on_lost(lost);
+        self.report_cohorts(lost.now);
     }
 
     /// A NAK or a light ACK: all that a libudt peer says while a gap holds the cumulative position back. libudt's own

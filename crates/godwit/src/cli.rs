@@ -62,7 +62,8 @@ pub(crate) enum Command {
     /// stdout. The other end may be any program that speaks UDT 4. There is no digest: compare one yourself.
     #[command(after_help = exit_code::HELP)]
     Cat(CatArgs),
-    /// Shows a download over a path that loses packets, all on this machine, in under 30 s
+    /// Shows a download over a path that loses packets under --policy (here by default fair) and under libudt's own
+    /// control, all on this machine, in about 10 s
     #[command(after_help = exit_code::HELP)]
     Demo,
 }

@@ -25,6 +25,19 @@ pub(crate) fn parse_policy(text: &str) -> Result<ControllerKind, String> {
     }
 }
 
+/// The name of a policy, without its rate.
+pub(crate) fn policy_name(policy: ControllerKind) -> &'static str {
+    match policy {
+        ControllerKind::Native => "native",
+        ControllerKind::Fair => "fair",
+        ControllerKind::Low => "low",
+        ControllerKind::High => "high",
+        ControllerKind::Fixed { .. } => "fixed",
+        ControllerKind::Cubic => "cubic",
+        _ => "other",
+    }
+}
+
 /// Bits per second: a number with k, M or G behind it for powers of 1000.
 pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|unit: char| !unit.is_ascii_digit());

@@ -10,6 +10,7 @@ mod serve;
 use std::time::Duration;
 
 use godwit_http::{Client, ClientConfig, Transport};
+use godwit_udt::ControllerKind;
 
 use crate::cli::{Cli, Command, SendingArgs};
 use crate::config::{GetConfig, PutConfig, ServeConfig};
@@ -50,7 +51,12 @@ pub(crate) async fn run(cli: Cli, mut signals: Signals) -> Result<(), CommandErr
             stoppable(put::run(&client, config, quiet), &mut signals).await
         }
         Command::Ls(args) => stoppable(ls::run(&client, &args), &mut signals).await,
-        Command::Demo => stoppable(demo::run(quiet, udt), &mut signals).await,
+        Command::Demo => {
+            let ours = SendingArgs { policy: sending.policy.or(Some(ControllerKind::Fair)), ..sending };
+            let native = SendingArgs { policy: Some(ControllerKind::Native), min_rate: None, ..sending };
+            let controls = [udt_config(&ours, None)?, udt_config(&native, None)?];
+            stoppable(demo::run(quiet, controls), &mut signals).await
+        }
         Command::Cat(args) => {
             let udt = udt_config(&sending, Some(cat::LINGER))?;
             cat::run(args.try_into()?, &udt, quiet, &mut signals).await

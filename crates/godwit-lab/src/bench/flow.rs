@@ -113,7 +113,6 @@ impl<'a> Flow<'a> {
     /// Ends what has not ended, at `seconds` after the start, and says what it came to. The path's counters are the caller's business.
     pub(crate) fn finish(mut self, seconds: f64, round: u32, must_compare: bool) -> Run {
         let had_ended = self.has_ended();
-        self.sample();
         let outcome = match self.outcome(had_ended, must_compare) {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Failed { reason: error.to_string() },

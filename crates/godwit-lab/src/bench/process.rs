@@ -17,8 +17,8 @@ use crate::network::Side;
 use crate::peer::Launch;
 use crate::results::Usage;
 
-/// How long a process may take to end by itself when it is asked to, before it is killed.
-const FAREWELL_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long a process may take to end by itself when it is asked to, before it is killed: more than `godwit serve` lets transfers finish.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(7);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// A line of a log in a table.
 const LINE_CHARACTERS_MAX: usize = 200;

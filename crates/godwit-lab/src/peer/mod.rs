@@ -211,6 +211,7 @@ pub struct UnknownCongestion;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{self, Workload};
 
     #[test]
     fn every_name_means_its_peer() {
@@ -220,6 +221,16 @@ mod tests {
         let fixed = Peer::Godwit(Policy::Fixed("270M".into()));
         assert_eq!(("godwit-fixed:270M".parse(), fixed.to_string().as_str()), (Ok(fixed.clone()), "godwit-fixed:270M"));
         assert_eq!("curl-vegas".parse::<Peer>(), Err(UnknownPeer("curl-vegas".into())));
+    }
+
+    #[test]
+    fn every_scenario_has_flows_of_known_peers() {
+        for scenario in scenario::all() {
+            let Workload::Sharing { flows, .. } = scenario.workload else { continue };
+            flows
+                .iter()
+                .for_each(|flow| assert!(flow.peer.parse::<Peer>().is_ok(), "{}: {}", scenario.name, flow.peer));
+        }
     }
 
     #[test]

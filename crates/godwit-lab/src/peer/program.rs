@@ -30,10 +30,10 @@ pub enum Missing {
         package: &'static str,
     },
     /// A program of this workspace is not built.
-    #[error("{path} is not built: cargo build --release {arguments}", path = .path.display())]
+    #[error("{program} is not built: cargo build --release {arguments}")]
     NotBuilt {
-        /// Where it would be.
-        path: PathBuf,
+        /// The program, which belongs into the target directory of this one.
+        program: &'static str,
         /// How to build it.
         arguments: &'static str,
     },
@@ -78,11 +78,11 @@ impl Programs {
     /// One of them is missing.
     pub fn version(&self, peer: &Peer) -> Result<String, Missing> {
         let godwit = || {
-            let path = self.built(self.godwit(), "-p godwit")?;
-            Ok(said(Command::new(path).arg("--version")))
+            self.built("godwit", "-p godwit")?;
+            Ok(said(Command::new(self.godwit()).arg("--version")))
         };
         let libudt = || {
-            self.built(self.cpp_peer(), "-p godwit-interop --bin cpp-peer")?;
+            self.built("cpp-peer", "-p godwit-interop --bin cpp-peer")?;
             Ok(format!("libudt 4.11 (libudt4-sys {})", resolved("libudt4-sys")))
         };
         let nginx = || self.said("nginx", "nginx-light", "-v");
@@ -99,14 +99,14 @@ impl Programs {
             }
             Peer::Rsync(_) => self.said("rsync", "rsync", "--version"),
             Peer::Quinn(_) => {
-                self.built(self.godwit_lab(), "-p godwit-lab")?;
+                self.built("godwit-lab", "-p godwit-lab")?;
                 Ok(format!("quinn {}", resolved("quinn")))
             }
         }
     }
 
-    fn built(&self, path: PathBuf, arguments: &'static str) -> Result<PathBuf, Missing> {
-        if path.exists() { Ok(path) } else { Err(Missing::NotBuilt { path, arguments }) }
+    fn built(&self, program: &'static str, arguments: &'static str) -> Result<(), Missing> {
+        if self.release.join(program).exists() { Ok(()) } else { Err(Missing::NotBuilt { program, arguments }) }
     }
 
     fn installed(&self, program: &'static str, package: &'static str) -> Result<PathBuf, Missing> {
@@ -149,7 +149,7 @@ mod tests {
         let programs = Programs::find().expect("a test is a program");
         let missing = programs.installed("no-such-program", "its-package").expect_err("it is not there");
         assert_eq!(missing.to_string(), "no-such-program is not installed (Debian: apt-get install its-package)");
-        let built = programs.built("/nowhere/godwit".into(), "-p godwit").expect_err("it is not there");
-        assert_eq!(built.to_string(), "/nowhere/godwit is not built: cargo build --release -p godwit");
+        let built = programs.built("no-such", "-p godwit").expect_err("it is not there");
+        assert_eq!(built.to_string(), "no-such is not built: cargo build --release -p godwit");
     }
 }

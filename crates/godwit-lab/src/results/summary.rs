@@ -117,13 +117,9 @@ fn notes(runs: &[&Run], work: Work) -> Vec<String> {
         }
     };
     let count = |is: &dyn Fn(&Run) -> bool| runs.iter().filter(|run| is(run)).count();
-    for run in runs {
-        if let Outcome::Failed { reason } = &run.outcome {
-            note(1, format!("failed: {reason}"));
-        } else if let Some(tcp) = run.tcp.as_ref().filter(|tcp| !tcp.is_as_told()) {
-            let seen = if tcp.seen.is_empty() { "nothing".to_owned() } else { tcp.seen.join(", ") };
-            note(1, format!("not counted: told to use {}, the kernel showed {seen}", tcp.wanted));
-        }
+    let reasons: Vec<String> = runs.iter().filter_map(|run| reason_not_to_count(run)).collect();
+    for (place, reason) in reasons.iter().enumerate().filter(|(place, reason)| !reasons[..*place].contains(reason)) {
+        note(reasons[place..].iter().filter(|other| *other == reason).count(), reason.clone());
     }
     if matches!(work, Work::File { .. }) {
         note(count(&|run| run.outcome == Outcome::Stopped), "not complete at the time limit".into());
@@ -135,6 +131,15 @@ fn notes(runs: &[&Run], work: Work) -> Vec<String> {
     let worst = runs.iter().map(|run| run.socket_drops).max().unwrap_or(0);
     note(count(&|run| run.socket_drops > 0), format!("a full socket buffer dropped up to {worst} datagrams"));
     notes
+}
+
+fn reason_not_to_count(run: &Run) -> Option<String> {
+    if let Outcome::Failed { reason } = &run.outcome {
+        return Some(format!("failed: {reason}"));
+    }
+    let tcp = run.tcp.as_ref().filter(|tcp| !tcp.is_as_told())?;
+    let seen = if tcp.seen.is_empty() { "nothing".to_owned() } else { tcp.seen.join(", ") };
+    Some(format!("not counted: told to use {}, the kernel showed {seen}", tcp.wanted))
 }
 
 #[cfg(test)]

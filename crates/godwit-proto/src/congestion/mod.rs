@@ -48,7 +48,8 @@ pub struct Sent {
     pub now: Instant,
     /// Its payload, in bytes.
     pub bytes: u32,
-    /// Whether nothing else was waiting to be sent, so that the rate says nothing about the path.
+    /// Whether nothing else was waiting to be sent and less than 0.7 of the window was in flight, so that the rate says
+    /// nothing about the path.
     pub app_limited: bool,
     /// Whether it had been sent before.
     pub retransmission: bool,

@@ -339,9 +339,10 @@ impl Sender {
         let run = self.buffer.take_run(self.next, count as usize, stamp, self.numbering)?;
         let packets = run.packets();
         for (offset, datagram) in run.bytes().chunks(run.stride()).enumerate() {
-            let in_flight_packets = self.pipe_packets();
-            let app_limited = self.next + 1 == self.buffer.end() && offset + 1 == packets;
+            let is_last = self.next + 1 == self.buffer.end() && offset + 1 == packets;
+            let app_limited = is_last && leaves_room(self.pipe_packets(), self.controller.window_packets());
             self.flights.push(now, app_limited, self.cohort());
+            let in_flight_packets = self.pipe_packets();
             let (tag, bytes) = (self.next, datagram.len() as u32);
             self.next += 1;
             self.controller.on_sent(&Sent { tag, now, bytes, app_limited, retransmission: false, in_flight_packets });
@@ -356,5 +357,22 @@ impl Sender {
     fn count_sent(&mut self, packets: u64, payload_bytes: usize) {
         self.stats.sent_packets += packets;
         self.stats.sent_bytes += payload_bytes as u64;
+    }
+}
+
+/// Whether so many packets are far from filling the window: then a sender with nothing more to send is limited by its
+/// application. Near the window it is only a moment ahead of its writer.
+fn leaves_room(pipe_packets: u32, window_packets: u32) -> bool {
+    u64::from(pipe_packets) * 10 < u64::from(window_packets) * 7
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leaves_room;
+
+    #[test]
+    fn an_empty_buffer_below_a_nearly_full_window_is_not_the_limit() {
+        assert_eq!([leaves_room(0, 1), leaves_room(69, 100), leaves_room(70, 100)], [true, true, false]);
+        assert!(!leaves_room(u32::MAX, u32::MAX));
     }
 }

@@ -71,11 +71,11 @@ impl Sender {
     }
 
     fn retransmitted(&mut self, now: Instant, index: u64, bytes: usize) {
-        let in_flight_packets = self.pipe_packets();
         self.flights.resend(now, index, self.cohort());
         self.stats.retransmitted_packets += 1;
         self.stats.retransmitted_bytes += (bytes - HEADER_BYTES) as u64;
         self.count_sent(1, bytes - HEADER_BYTES);
+        let in_flight_packets = self.pipe_packets();
         self.controller.on_sent(&Sent {
             tag: index,
             now,

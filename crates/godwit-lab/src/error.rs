@@ -29,14 +29,6 @@ pub enum BenchError {
         /// Why.
         source: io::Error,
     },
-    /// A setting of a namespace could not be changed.
-    #[error("cannot set {setting} in the namespace {namespace}: does the kernel have it? (sysctl {name})", name = .setting.split('=').next().unwrap_or_default())]
-    Setting {
-        /// As `sysctl -w` takes it.
-        setting: String,
-        /// Where.
-        namespace: String,
-    },
     /// Somebody wanted it to end.
     #[error("interrupted; what was complete is in the results")]
     Interrupted,

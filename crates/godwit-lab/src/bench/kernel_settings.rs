@@ -1,21 +1,6 @@
 //! Settings of the kernel inside the namespaces.
 
-use crate::error::BenchError;
 use crate::network::Host;
-
-/// A TCP buffer holds so many times what the path and its queue do: half of a receive buffer counts as overhead, and a window that is
-/// full of holes must hold another round.
-const BUFFER_FACTOR: u64 = 6;
-/// No smaller, whatever the path.
-const BUFFER_BYTES_MIN: u64 = 64 << 20;
-
-/// Makes TCP fit for a path that holds so many bytes, and every connection start afresh.
-pub(crate) fn prepare(host: &Host, bytes_in_flight: u64) -> Result<(), BenchError> {
-    let buffer = (BUFFER_FACTOR * bytes_in_flight).max(BUFFER_BYTES_MIN);
-    set(host, format!("net.ipv4.tcp_rmem=4096 131072 {buffer}"))?;
-    set(host, format!("net.ipv4.tcp_wmem=4096 65536 {buffer}"))?;
-    set(host, "net.ipv4.tcp_no_metrics_save=1".to_owned())
-}
 
 /// What is set, for the record: name and value.
 pub(crate) fn read(host: &Host) -> Vec<(String, String)> {
@@ -29,14 +14,6 @@ pub(crate) fn read(host: &Host) -> Vec<(String, String)> {
     let output = host.command("sysctl").args(NAMES).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().filter_map(setting).collect()
-}
-
-fn set(host: &Host, setting: String) -> Result<(), BenchError> {
-    let status = host.command("sysctl").args(["-q", "-w", &setting]).status();
-    if status.is_ok_and(|status| status.success()) {
-        return Ok(());
-    }
-    Err(BenchError::Setting { setting, namespace: host.name().to_owned() })
 }
 
 fn setting(line: &str) -> Option<(String, String)> {

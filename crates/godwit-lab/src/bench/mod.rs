@@ -57,7 +57,6 @@ pub struct Options {
 pub fn run(scenario: &Scenario, options: &Options, mut tell: impl FnMut(&str)) -> Result<ScenarioResults, BenchError> {
     let programs = Programs::find().map_err(BenchError::This)?;
     let network = Network::start(&scenario.network)?;
-    prepare_hosts(&network, &scenario.network)?;
     let calibration = if options.must_calibrate { Some(network.calibrate()?) } else { None };
     let (work, file_bytes) = work(scenario, options);
     let mut results = ScenarioResults {
@@ -147,14 +146,6 @@ fn describe_peers<'a>(flows: impl Iterator<Item = &'a (Peer, Duration)>, program
         }
     }
     described
-}
-
-fn prepare_hosts(network: &Network, config: &NetworkConfig) -> Result<(), BenchError> {
-    let path = describe(config);
-    let in_flight = (path.rate_bits_per_s / 8.0 * path.rtt_s) as u64 + path.queue_bytes;
-    let left = (0..config.hosts_left).map(|host| network.left(host));
-    let right = (0..config.hosts_right).map(|host| network.right(host));
-    left.chain(right).try_for_each(|host| kernel_settings::prepare(host, in_flight))
 }
 
 /// What all runs of a scenario have in common.

@@ -2,7 +2,7 @@
 
 use super::{Outcome, Run, ScenarioResults, Spread, Work};
 
-/// Medians over the valid runs of one peer; of several flows at once, of one flow.
+/// Medians over the valid runs of one peer, of those over a path as it should be if there are any; of several flows at once, of one flow.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Summary {
     /// Its name.
@@ -60,6 +60,9 @@ impl ScenarioResults {
     fn summary(&self, flow: usize, peer: &str) -> Summary {
         let runs: Vec<&Run> = self.runs.iter().filter(|run| run.flow == flow && run.peer == peer).collect();
         let valid: Vec<&Run> = runs.iter().copied().filter(|run| run.is_valid()).collect();
+        let sound: Vec<&Run> = valid.iter().copied().filter(|run| run.path.check().is_ok()).collect();
+        // Over a path that was not what it should be only if there is nothing better.
+        let valid = if sound.is_empty() { valid } else { sound };
         let spread = |value: &dyn Fn(&Run) -> Option<f64>| Spread::of(valid.iter().filter_map(|run| value(run)));
         let per_gb = |cpu_s: f64, run: &Run| (run.bytes > 0).then(|| cpu_s * 1e9 / run.bytes as f64);
         let is_alone = !matches!(self.work, Work::Sharing { .. });
@@ -126,7 +129,8 @@ fn notes(runs: &[&Run], work: Work) -> Vec<String> {
     }
     let too_slow: Vec<_> = runs.iter().filter_map(|run| run.path.check().err()).collect();
     if let Some(worst) = too_slow.iter().max_by_key(|too_slow| (too_slow.unplanned_drops, too_slow.lateness_p99)) {
-        note(too_slow.len(), worst.to_string());
+        let count = if too_slow.len() == runs.len() { "counted, for want of better ones" } else { "not counted" };
+        note(too_slow.len(), format!("{count}: {worst}"));
     }
     let worst = runs.iter().map(|run| run.socket_drops).max().unwrap_or(0);
     note(count(&|run| run.socket_drops > 0), format!("a full socket buffer dropped up to {worst} datagrams"));
@@ -144,6 +148,7 @@ fn reason_not_to_count(run: &Run) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::results::fixture;
 
     #[test]
@@ -155,6 +160,17 @@ mod tests {
         assert_eq!(curl.notes, ["1 of 3: failed: it was made up"]);
         assert_eq!(curl.tcp.as_deref(), Some("bbr ×1"));
         assert_eq!(ours.milestones.iter().map(|(bytes, _)| *bytes).collect::<Vec<_>>(), [1_000_000, 10_000_000]);
+    }
+
+    #[test]
+    fn a_run_over_a_path_that_was_too_slow_counts_only_for_want_of_a_better_one() {
+        let mut scenario = fixture::results().scenarios.remove(0);
+        scenario.runs.retain(|run| run.peer == "godwit-fair");
+        let rate = |scenario: &ScenarioResults| scenario.summaries()[0].goodput_bits_per_s.map(|rate| rate.median);
+        scenario.runs[0].path.forward.unplanned_drops = 1;
+        assert_eq!(rate(&scenario), Some(285e6));
+        scenario.runs[1].path.lateness_p99 = std::time::Duration::from_millis(5);
+        assert_eq!((rate(&scenario), scenario.summaries()[0].notes.len()), (Some(280e6), 1));
     }
 
     #[test]

@@ -216,10 +216,10 @@ impl Sender {
         outgoing
     }
 
-    /// An own measurement of the round-trip time since the last call. Towards libudt with its own controller there is none: that one
-    /// computes with what the peer reports.
+    /// An own measurement of the round-trip time since the last call. There is none for libudt's own controller, which computes with
+    /// what the peer reports, nor from the tail of an ACK: what the hosts add, which it leaves out, counts for timers.
     pub(super) fn take_rtt_sample(&mut self) -> Option<Duration> {
-        self.rtt_sample.take().filter(|_| self.controller.window_counts_pipe())
+        self.rtt_sample.take().filter(|_| self.controller.window_counts_pipe() && !self.flights.is_counted())
     }
 
     /// The next drop request to send.

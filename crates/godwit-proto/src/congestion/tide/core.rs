@@ -48,10 +48,14 @@ const DRAIN_SLOT_MAX: f64 = 20.0;
 /// Bounds of what the queue adds to the pace.
 const FASTEST: f64 = 0.05;
 const SLOWEST: f64 = -0.15;
+const SLOWEST_LOW: f64 = -0.5;
 /// An error of the queue that stays for some twenty rounds counts for four: it is an estimate that is wrong by a per cent or two, or
 /// the share of a flow that is far from equal. More at once would make the queue swing.
 const LEAN_WEIGHT: f64 = 0.05;
 const LEAN_GAIN: f64 = 3.0;
+/// Beside a flow that fills the buffer this is the part of its rate that a flow gives up each round-trip; more, and the queue would
+/// never get so long that the other is noticed.
+const LEAN_SLOWEST: f64 = -0.018;
 const COHORTS_MAX: usize = 64;
 const RATE_MIN_PER_RTT: f64 = 4.0;
 
@@ -638,8 +642,13 @@ impl Core {
     /// Steers the queue towards its target.
     fn steer(&mut self) {
         let (queue, target) = (self.delay.queue(), self.target_queue());
-        let slowest = if self.policy.kind == PolicyKind::Low { -0.5 } else { SLOWEST };
-        let mut gain = 1.0 + (self.queue_error() + LEAN_GAIN * self.lean).clamp(slowest, FASTEST);
+        let (slowest, lean_slowest) = match self.policy.kind {
+            PolicyKind::Low => (SLOWEST_LOW, SLOWEST_LOW),
+            PolicyKind::High => (SLOWEST, LEAN_SLOWEST / 4.0),
+            _ => (SLOWEST, LEAN_SLOWEST),
+        };
+        let lean = (LEAN_GAIN * self.lean).max(lean_slowest);
+        let mut gain = 1.0 + (self.queue_error() + lean).clamp(slowest, FASTEST);
         if self.pulse.is_up() {
             if queue > 0.7 * target {
                 self.pulse.look();

@@ -6,8 +6,11 @@ use super::delay::Delay;
 
 /// A flow that left the competitive mode this recently believes sooner that it has to go back.
 const RECENT: f64 = 20.0;
-/// Seconds that the slow test looks back, in buckets of one second.
-const BUCKETS: usize = 10;
+/// Once in this time, on the clock of the wall.
+const RTT_SLOT: f64 = 10.0;
+/// Seconds that the slow test looks back, in buckets of one second: longer than from one slot to the next, in which own flows would have
+/// drained the queue.
+const BUCKETS: usize = 12;
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
@@ -31,6 +34,7 @@ pub(super) struct Contest {
     wall_clock: f64,
     slot: f64,
     slot_at: f64,
+    rtt_slot: f64,
     left_at: f64,
     saved_window: f64,
 }
@@ -46,12 +50,13 @@ impl Contest {
             wall_clock,
             slot: 5.0,
             slot_at: 0.0,
+            rtt_slot: (wall_clock / RTT_SLOT).floor(),
             left_at: -100.0,
             saved_window: 0.0,
         }
     }
 
-    /// A round in delay mode; returns the best bandwidth of the last ten seconds.
+    /// A round in delay mode; returns the best bandwidth of the last twelve seconds.
     pub(super) fn observe(&mut self, now: f64, bandwidth: f64, queue: f64, target: f64, delay: &Delay) -> f64 {
         let hot = if self.is_recent(now) {
             (2.0 * target).max(target + 0.002)
@@ -94,11 +99,11 @@ impl Contest {
         is_watching && self.returned_rounds >= 3
     }
 
-    /// Whether the queue is somebody else's: for eight rounds though we yield, or for most of ten seconds while our
-    /// rate fell below two thirds of its best. `best_target` is the target queue at [`observe`](Self::observe)'s result.
+    /// Whether the queue is somebody else's: for eight rounds though we yield, or for most of twelve seconds, longer than from one
+    /// slot to the next, while our rate fell below two thirds of its best. `best_target` is the target queue at [`observe`](Self::observe)'s result.
     pub(super) fn is_crowded(&mut self, now: f64, bandwidth: f64, best_target: f64) -> bool {
         let is_recent = self.is_recent(now);
-        let (rounds, buckets) = if is_recent { (6, 4) } else { (8, 7) };
+        let (rounds, buckets) = if is_recent { (6, 4) } else { (8, 9) };
         let is_hot = |bucket: &&Bucket| {
             let queue = bucket.queue_sum / bucket.rounds;
             queue > 1.5 * best_target && queue > 1.12 * bucket.target
@@ -144,6 +149,12 @@ impl Contest {
         slot_at(now) != slot_at(self.slot_at) && now - self.slot_at > 1.5_f64.max(10.0 * min_rtt)
     }
 
+    /// Whether one of the slots has begun in which all flows look for their least RTT.
+    pub(super) fn is_new_slot(&mut self, now: f64) -> bool {
+        let slot = ((self.wall_clock + now) / RTT_SLOT).floor();
+        std::mem::replace(&mut self.rtt_slot, slot) != slot
+    }
+
     pub(super) fn start_slot(&mut self, now: f64) {
         self.slot_at = now;
     }
@@ -151,6 +162,12 @@ impl Contest {
     /// The drain test met somebody: the next one comes later.
     pub(super) fn lengthen_slot(&mut self, min: f64, max: f64) {
         self.slot = (self.slot * 2.0).clamp(min, max);
+    }
+
+    /// The queue was gone when we looked for the least RTT, and with us all who look then: nobody else keeps it.
+    pub(super) fn drained(&mut self) {
+        self.buckets.clear();
+        self.calm_down();
     }
 
     pub(super) fn calm_down(&mut self) {

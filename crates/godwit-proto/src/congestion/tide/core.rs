@@ -27,6 +27,9 @@ const STARTUP_GAIN_RECENT: f64 = 2.0;
 /// left to see whether the path carries more than it said: only then does the growth go on.
 const STARTUP_GAIN_HINTED: f64 = 8.0;
 const HINT_GAIN: f64 = 1.15;
+/// The second flight: a link that is full with others' packets looks empty to a train, and what is too much stands in their queue.
+/// Grown once, it is the hint.
+const HINT_JUMP: f64 = 0.15;
 const HINT_REACHED: f64 = 0.85;
 const HINT_EXCEEDED: f64 = 1.1;
 /// A hint is taken from the first flight only: later packets show their own spacing.
@@ -452,7 +455,7 @@ impl Core {
         if self.growth.hint == 0.0 {
             let rtt = self.delay.smoothed();
             self.growth.hint = hint;
-            self.growth.jump = (0.5 * hint).min(16.0 * FIRST_FLIGHT_PACKETS / rtt);
+            self.growth.jump = (HINT_JUMP * hint).min(16.0 * FIRST_FLIGHT_PACKETS / rtt);
             self.growth.jump_until = ack.now + 1.5 * rtt;
         }
     }
@@ -562,6 +565,7 @@ impl Core {
         self.delay.on_probed(self.now);
         self.state = State::Cruise;
         self.bandwidth.reset(probe.bandwidth);
+        let is_empty = probe.queue_min < 0.5 * self.target_queue();
         let is_alone = probe.queue_min < (1.5 * self.target_queue()).max(0.1 * probe.queue_before);
         match &mut self.competition {
             Some(competition) if is_alone => {
@@ -576,6 +580,7 @@ impl Core {
                 competition.restart_epoch();
                 self.contest.lengthen_slot(DRAIN_SLOT_MIN, DRAIN_SLOT_MAX);
             }
+            None if is_empty => self.contest.drained(),
             None => {}
         }
         self.mark(Purpose::Calm);
@@ -607,7 +612,7 @@ impl Core {
             let window = self.contest.at_least_recent(self.now, window).min(1.5 * self.pipe + 8.0);
             return self.compete(window, self.contest.is_recent(self.now));
         }
-        if self.delay.is_stale(self.now) {
+        if self.delay.is_stale(self.now, self.contest.is_new_slot(self.now)) {
             return self.probe_rtt();
         }
         let is_test_due = self.now > self.next_test && self.floor.value() > 0.005 && queue < 1.3 * target;

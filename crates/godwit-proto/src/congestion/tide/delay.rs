@@ -104,9 +104,11 @@ impl Delay {
         }
     }
 
-    /// Whether the least RTT has not been seen for so long that it must be sought.
-    pub(super) fn is_stale(&self, now: f64) -> bool {
-        now - self.confirmed_at > self.period()
+    /// Whether the least RTT has not been seen for so long that it must be sought: in a slot where others seek it too, as they then find an
+    /// empty queue. Who came to a queue that others keep has never seen one, and would take more than its share.
+    pub(super) fn is_stale(&self, now: f64, is_slot: bool) -> bool {
+        let unseen = now - self.confirmed_at;
+        unseen > 1.5 * self.period() || (is_slot && unseen > 0.1 * self.period())
     }
 
     /// The path's own delay.

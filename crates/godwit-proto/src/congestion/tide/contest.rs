@@ -6,6 +6,8 @@ use super::delay::Delay;
 
 /// A flow that left the competitive mode this recently believes sooner that it has to go back.
 const RECENT: f64 = 20.0;
+/// A queue that rises for so many rounds after a drain is somebody's. Our own flows let it swing, since all resume at once.
+const RETURNED_ROUNDS: u32 = 6;
 /// Once in this time, on the clock of the wall.
 const RTT_SLOT: f64 = 10.0;
 /// Seconds that the slow test looks back, in buckets of one second: longer than from one slot to the next, in which own flows would have
@@ -71,7 +73,8 @@ impl Contest {
             false if queue < 1.5 * target => self.hot_rounds.saturating_sub(2),
             _ => self.hot_rounds.saturating_sub(1),
         };
-        self.returned_rounds = if queue > 1.3 * target { self.returned_rounds + 1 } else { 0 };
+        let has_returned = queue > 1.3 * target && delay.is_rising();
+        self.returned_rounds = if has_returned { self.returned_rounds + 1 } else { 0 };
         match self.buckets.back_mut() {
             Some(bucket) if now - bucket.start < 1.0 => {
                 bucket.bandwidth_max = bucket.bandwidth_max.max(bandwidth);
@@ -96,7 +99,7 @@ impl Contest {
         if !is_watching {
             self.returned_rounds = 0;
         }
-        is_watching && self.returned_rounds >= 3
+        is_watching && self.returned_rounds >= RETURNED_ROUNDS
     }
 
     /// Whether the queue is somebody else's: for eight rounds though we yield, or for most of twelve seconds, longer than from one

@@ -566,7 +566,7 @@ impl Core {
         self.state = State::Cruise;
         self.bandwidth.reset(probe.bandwidth);
         let is_empty = probe.queue_min < 0.5 * self.target_queue();
-        let is_alone = probe.queue_min < (1.5 * self.target_queue()).max(0.1 * probe.queue_before);
+        let is_alone = probe.queue_min < (0.75 * self.target_queue()).max(0.05 * probe.queue_before);
         match &mut self.competition {
             Some(competition) if is_alone => {
                 let window = competition.window();

@@ -6,8 +6,6 @@ use super::delay::Delay;
 
 /// A flow that left the competitive mode this recently believes sooner that it has to go back.
 const RECENT: f64 = 20.0;
-/// A queue that rises for so many rounds after a drain is somebody's. Our own flows let it swing, since all resume at once.
-const RETURNED_ROUNDS: u32 = 6;
 /// Once in this time, on the clock of the wall.
 const RTT_SLOT: f64 = 10.0;
 /// Seconds that the slow test looks back, in buckets of one second: longer than from one slot to the next, in which own flows would have
@@ -93,13 +91,14 @@ impl Contest {
         self.best()
     }
 
-    /// Whether the queue came back as soon as we had left the competitive mode.
-    pub(super) fn has_returned(&mut self, now: f64, min_rtt: f64) -> bool {
+    /// Whether the queue came back as soon as we had left the competitive mode, and rises for so many rounds: our own flows let it
+    /// swing, since all resume at once.
+    pub(super) fn has_returned(&mut self, now: f64, min_rtt: f64, rounds: u32) -> bool {
         let is_watching = now - self.left_at < 2.0_f64.max(15.0 * min_rtt);
         if !is_watching {
             self.returned_rounds = 0;
         }
-        is_watching && self.returned_rounds >= RETURNED_ROUNDS
+        is_watching && self.returned_rounds >= rounds
     }
 
     /// Whether the queue is somebody else's: for eight rounds though we yield, or for most of twelve seconds, longer than from one

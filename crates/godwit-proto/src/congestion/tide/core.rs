@@ -58,7 +58,7 @@ const LEAN_WEIGHT: f64 = 0.05;
 const LEAN_GAIN: f64 = 3.0;
 /// Beside a flow that fills the buffer this is the part of its rate that a flow gives up each round-trip; more, and the queue would
 /// never get so long that the other is noticed.
-const LEAN_SLOWEST: f64 = -0.018;
+const LEAN_SLOWEST: f64 = -0.008;
 const COHORTS_MAX: usize = 64;
 const RATE_MIN_PER_RTT: f64 = 4.0;
 
@@ -604,7 +604,9 @@ impl Core {
         let best = self.contest.observe(self.now, bandwidth, queue, target, &self.delay);
         let best_target = self.target_queue_at(best);
         let may_compete = self.policy.kind != PolicyKind::Low;
-        if may_compete && self.contest.has_returned(self.now, self.delay.min_rtt()) {
+        // The queue that a heavy flow leaves behind when it drains its own is short, whoever keeps it.
+        let returned_rounds = if self.policy.kind == PolicyKind::High { 3 } else { 6 };
+        if may_compete && self.contest.has_returned(self.now, self.delay.min_rtt(), returned_rounds) {
             return self.compete(self.contest.saved_window(), true);
         }
         if may_compete && self.contest.is_crowded(self.now, bandwidth, best_target) && !self.delay.is_falling() {

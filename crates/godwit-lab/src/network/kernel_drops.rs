@@ -1,6 +1,6 @@
-//! Packets that the kernel dropped because its queue towards the emulator was full.
+//! Packets that the kernel dropped because its queue towards the emulator was full, or the one from the emulator to the core that handles them.
 //!
-//! Source: proc_pid_net(5), net/core/net-procfs.c `dev_seq_printf_stats`.
+//! Source: proc_pid_net(5), net/core/net-procfs.c `dev_seq_printf_stats` and `softnet_seq_show`.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -37,6 +37,35 @@ impl KernelDrops {
     }
 }
 
+/// The drops of the queues in front of the cores that handle what arrives. They are the whole machine's: other programs' packets count, too.
+#[derive(Debug)]
+pub(crate) struct BacklogDrops {
+    seen: u64,
+}
+
+impl BacklogDrops {
+    pub(crate) fn new() -> Self {
+        let mut drops = Self { seen: 0 };
+        drops.take();
+        drops
+    }
+
+    /// Drops since the last call; none where the kernel does not tell.
+    pub(crate) fn take(&mut self) -> u64 {
+        let table = std::fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+        let dropped = backlog_dropped(&table);
+        let since = dropped.saturating_sub(self.seen);
+        self.seen = dropped;
+        since
+    }
+}
+
+/// One line per core, in hexadecimal: packets handled, packets dropped, and more.
+fn backlog_dropped(table: &str) -> u64 {
+    let dropped = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
+    table.lines().filter_map(dropped).sum()
+}
+
 fn transmit_dropped(table: &str, device: &str) -> Option<u64> {
     let row = |line: &str| Some(line.trim_start().strip_prefix(device)?.strip_prefix(':')?.to_owned());
     table.lines().find_map(row)?.split_whitespace().nth(TRANSMIT_DROPPED - 1)?.parse().ok()
@@ -45,6 +74,12 @@ fn transmit_dropped(table: &str, device: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn drops_of_all_cores_add_up() {
+        assert_eq!(backlog_dropped("02fa1bfb 00000010 00000005 00000000\n02936009 00000001 00000006 00000000\n"), 17);
+        assert_eq!(backlog_dropped(""), 0);
+    }
 
     #[test]
     fn the_right_column_of_the_right_row() {

@@ -2,6 +2,7 @@
 
 mod addressing;
 mod calibration;
+mod cores;
 mod counters;
 mod device;
 mod emulator;
@@ -19,9 +20,10 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use cores::Cores;
 use emulator::{Emulator, Reading, Reins, Request};
 use godwit_relay::{LinkConfig, LinkConfigError};
-use kernel_drops::KernelDrops;
+use kernel_drops::{BacklogDrops, KernelDrops};
 use namespace::{Namespace, Naming};
 use port::Port;
 use rustix::thread::{CapabilitySet, capabilities};
@@ -81,6 +83,7 @@ struct Meter {
     cpu_before: Duration,
     /// Of the hosts on the left, and of those on the right.
     kernel_drops: [Vec<KernelDrops>; 2],
+    backlog_drops: BacklogDrops,
 }
 
 impl Network {
@@ -96,15 +99,23 @@ impl Network {
 
         let naming = Naming::new();
         let mut ports = Vec::new();
-        let mut side = |side, hosts| make_side(naming, side, hosts, config.mtu, &mut ports);
+        let cores = Cores::choose();
+        let mut side = |side, hosts| make_side(naming, side, hosts, config.mtu, cores, &mut ports);
         let (left, left_drops) = side(Side::Left, config.hosts_left)?;
         let (right, right_drops) = side(Side::Right, config.hosts_right)?;
 
         let (emulator, reins) = Emulator::new(config, ports)?;
-        let thread = std::thread::Builder::new().name("emulator".into()).spawn(move || emulator.run());
+        let thread = std::thread::Builder::new().name("emulator".into()).spawn(move || {
+            cores.inspect(|cores| cores.pin_emulator());
+            emulator.run();
+        });
         let thread = thread.map_err(NetworkError::Thread)?;
-        let meter =
-            Meter { since: Instant::now(), cpu_before: Duration::ZERO, kernel_drops: [left_drops, right_drops] };
+        let meter = Meter {
+            since: Instant::now(),
+            cpu_before: Duration::ZERO,
+            kernel_drops: [left_drops, right_drops],
+            backlog_drops: BacklogDrops::new(),
+        };
         let (meter, reins, thread) = (Mutex::new(meter), Some(reins), Some(thread));
         Ok(Self { config: *config, left, right, meter, reins, thread })
     }
@@ -213,6 +224,7 @@ impl Meter {
             interval: reading.at.saturating_duration_since(self.since),
             forward,
             reverse,
+            backlog_drops: self.backlog_drops.take(),
             lateness_mean: lateness.mean(),
             lateness_p99: lateness.percentile(0.99),
             lateness_max: lateness.max(),
@@ -235,12 +247,16 @@ fn make_side(
     side: Side,
     hosts: usize,
     mtu: u16,
+    cores: Option<Cores>,
     ports: &mut Vec<Port>,
 ) -> Result<(Vec<Host>, Vec<KernelDrops>), NetworkError> {
     let mut made = (Vec::new(), Vec::new());
     for index in 0..hosts {
         let namespace = Namespace::new(naming, side, index)?;
-        let device = device::create(&naming.device(side, index), mtu)?;
+        let name = naming.device(side, index);
+        let device = device::create(&name, mtu)?;
+        // Where the kernel has no steering, or shows no sysfs, the emulator does that work, too.
+        let _ = cores.map(|cores| cores.steer(&name));
         device::install(&device, &namespace, addressing::v4(side, index), addressing::v6(side, index))?;
         made.1.push(KernelDrops::open(&namespace).map_err(NetworkError::Namespace)?);
         made.0.push(Host::new(namespace, side, index));

@@ -15,6 +15,7 @@ use crate::cookie::CookieJar;
 use crate::datagram::Path;
 use crate::error::{ConnectError, ListenError};
 use crate::packet::{Control, Handshake, Packet, RequestType, destination_id};
+use crate::path_cache::{PathCache, PathMemory};
 use crate::seq::Seq;
 
 /// The id of a connection that ended answers with shutdowns for this long: the peer's own may have been lost. Deviation 49.
@@ -102,6 +103,7 @@ pub struct Endpoint {
     closed: HashMap<u32, Closed>,
     /// The ids of `closed`, oldest first.
     closed_order: VecDeque<(Instant, u32)>,
+    paths: PathCache,
     stats: EndpointStats,
 }
 
@@ -143,6 +145,7 @@ impl Endpoint {
             rendezvous: HashMap::new(),
             closed: HashMap::new(),
             closed_order: VecDeque::new(),
+            paths: PathCache::default(),
             stats: EndpointStats::default(),
         }
     }
@@ -255,6 +258,11 @@ impl Endpoint {
         closed.answers += 1;
         Control::Shutdown { final_seq: None }.encode(0, closed.peer_id, reply);
         true
+    }
+
+    /// Takes in what a connection to this host knew of the path when it ended, for the next one.
+    pub fn learn_path(&mut self, now: Instant, host: IpAddr, memory: PathMemory) {
+        self.paths.learn(now, host, memory);
     }
 
     /// Forgets a connection; for some seconds its id answers with shutdowns to the socket `peer_id`, unless that is 0.
@@ -387,7 +395,8 @@ impl Endpoint {
         };
         let isn = config.initial_seq.unwrap_or_else(|| Seq::new(self.rng.random()));
         let unix_time = self.config.wall_clock.map(|clock| clock.unix_time_at(now)).unwrap_or_default();
-        Birth { now, unix_time, path, config, local_id, isn, seed: self.rng.random() }
+        let path_bytes_per_s = self.paths.recall(now, path.remote.ip());
+        Birth { now, unix_time, path, path_bytes_per_s, config, local_id, isn, seed: self.rng.random() }
     }
 }
 

@@ -44,6 +44,7 @@ mod datagram;
 mod endpoint;
 mod error;
 pub mod packet;
+mod path_cache;
 pub mod seq;
 #[cfg(test)]
 mod tests;
@@ -59,3 +60,4 @@ pub use connection::{Connection, MessageOptions, ReceiverStats, SenderStats, Sid
 pub use datagram::{Batch, Contents, Event, Path, SEGMENTS_MAX, TRANSMIT_BYTES_MAX, Transmit};
 pub use endpoint::{ConnectionHandle, Endpoint, EndpointStats, Handshaken, Route, driver_index};
 pub use error::{ConfigError, ConnectError, ConnectionError, ListenError, RateBoundsError, ReadError, WriteError};
+pub use path_cache::PathMemory;

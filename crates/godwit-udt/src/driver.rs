@@ -184,9 +184,15 @@ impl Driver {
     }
 
     fn remove(&self, connection: &Connection, now: Instant) {
-        let peer_id = connection.lock().protocol.peer_id();
+        let (peer_id, path_memory) = {
+            let state = connection.lock();
+            (state.protocol.peer_id(), state.protocol.path_memory())
+        };
         let mut table = self.shared.table();
         if table.connections.remove(&connection.key).is_some() {
+            if let Some(memory) = path_memory {
+                table.protocol.learn_path(now, connection.path.remote.ip(), memory);
+            }
             table.protocol.remove(now, connection.key, peer_id);
         }
     }

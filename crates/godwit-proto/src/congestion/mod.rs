@@ -238,6 +238,11 @@ pub enum Start {
     /// Nothing.
     #[default]
     Blank,
+    /// Nothing for sure, but an earlier connection on the same path found this.
+    Remembered {
+        /// What the path carried, packets per second.
+        packets_per_s: f64,
+    },
     /// It takes over from another controller on a live connection.
     Takeover {
         /// The tag that the next new packet will have: what is older was sent by the other.

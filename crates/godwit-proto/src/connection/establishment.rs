@@ -51,7 +51,9 @@ impl Connection {
                 packet_bytes: agreement.mss_bytes,
                 max_window_packets: agreement.peer_window_packets,
                 seed: self.seed,
-                start: Start::Blank,
+                start: self.path_bytes_per_s.map_or(Start::Blank, |rate| Start::Remembered {
+                    packets_per_s: rate / f64::from(agreement.mss_bytes),
+                }),
             },
         );
         let sender = Sender::new(

@@ -77,6 +77,8 @@ pub(crate) struct Birth {
     /// What the wall clock says at `now`; zero if there is none.
     pub(crate) unix_time: Duration,
     pub(crate) path: Path,
+    /// What the path to that host carried lately, bytes per second.
+    pub(crate) path_bytes_per_s: Option<f64>,
     pub(crate) config: Config,
     pub(crate) local_id: u32,
     pub(crate) isn: Seq,
@@ -94,6 +96,7 @@ pub struct Connection {
     seed: u64,
     created: Instant,
     created_unix_time: Duration,
+    path_bytes_per_s: Option<f64>,
     /// When anything was heard from the peer, and when anything was sent to it.
     last_heard: Instant,
     last_sent: Instant,
@@ -178,6 +181,7 @@ impl Connection {
             seed: birth.seed,
             created: birth.now,
             created_unix_time: birth.unix_time,
+            path_bytes_per_s: birth.path_bytes_per_s,
             last_heard: birth.now,
             last_sent: birth.now,
             announced_window_packets,

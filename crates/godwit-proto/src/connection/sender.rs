@@ -269,6 +269,11 @@ impl Sender {
         (self.window_end - self.una) as u32
     }
 
+    /// Packets that are known to have arrived since the beginning.
+    pub(super) fn delivered_packets(&self) -> u64 {
+        self.flights.delivered_total()
+    }
+
     /// The controller, for the stats.
     pub(super) fn controller(&self) -> &Controller {
         &self.controller

@@ -5,8 +5,9 @@ use std::time::Instant;
 use super::Connection;
 use super::sender::steering::Clock;
 use crate::config::RateBounds;
-use crate::congestion::ControllerKind;
+use crate::congestion::{Control as _, Controller, ControllerKind};
 use crate::error::RateBoundsError;
+use crate::path_cache::PathMemory;
 
 impl Connection {
     /// Sends under this controller from now on; its bounds stay. Between `Fair`, `Low`, `High` and `Fixed` everything learnt of the
@@ -34,6 +35,21 @@ impl Connection {
     /// It is more than the maximum, which then has to be raised first. Nothing has changed.
     pub fn set_min_rate(&mut self, now: Instant, bits_per_s: Option<u64>) -> Result<(), RateBoundsError> {
         self.set_rate_bounds(now, RateBounds { min_bits_per_s: bits_per_s, ..self.config.rate_bounds() })
+    }
+
+    /// What is known of the path, for the next connection to the same host; nothing under controllers that don't measure it.
+    pub fn path_memory(&self) -> Option<PathMemory> {
+        let sender = &self.halves.as_ref()?.sender;
+        let Controller::Tide(..) = sender.controller() else { return None };
+        let packets_per_s = sender.controller().bandwidth_packets_per_s()?;
+        let bytes_per_s = packets_per_s * f64::from(self.config.mss_or_default());
+        Some(PathMemory { bytes_per_s, delivered_packets: sender.delivered_packets() })
+    }
+
+    /// What was known of the path when the connection began.
+    #[cfg(test)]
+    pub(crate) fn remembered_bytes_per_s(&self) -> Option<f64> {
+        self.path_bytes_per_s
     }
 
     fn set_rate_bounds(&mut self, now: Instant, bounds: RateBounds) -> Result<(), RateBoundsError> {

@@ -6,6 +6,7 @@ mod lifecycle;
 mod malformed_input;
 mod messages;
 mod network;
+mod path_memory;
 mod pitfalls;
 mod pitfalls_later;
 mod puppet;

@@ -296,8 +296,12 @@ impl Network {
             events.push((handle, event));
         }
         connection.check();
-        let (is_drained, peer_id) = (connection.is_drained(), connection.peer_id());
+        let (is_drained, peer_id, memory) = (connection.is_drained(), connection.peer_id(), connection.path_memory());
         if is_drained {
+            if let Some(memory) = memory {
+                let host = self.nodes[1 - node].address.ip();
+                self.nodes[node].endpoint.learn_path(now, host, memory);
+            }
             self.nodes[node].endpoint.remove(now, handle, peer_id);
         }
         self.nodes[node].events.extend(events);

@@ -129,6 +129,8 @@ struct Growth {
     recent: f64,
     /// When nearly as much as the hint says arrived.
     reached_at: Option<f64>,
+    /// What the path carried for an earlier connection.
+    remembered: f64,
     jump: f64,
     jump_until: f64,
 }
@@ -244,6 +246,11 @@ impl Core {
         if let Some(competition) = &mut self.competition {
             competition.set_high(self.policy.kind == PolicyKind::High);
         }
+    }
+
+    /// An earlier connection found that the path carries this much.
+    pub(super) fn remember(&mut self, rate: f64) {
+        self.growth.remembered = rate;
     }
 
     /// Begins the start-up with this estimate.
@@ -455,7 +462,9 @@ impl Core {
         if self.growth.hint == 0.0 {
             let rtt = self.delay.smoothed();
             self.growth.hint = hint;
-            self.growth.jump = (HINT_JUMP * hint).min(16.0 * FIRST_FLIGHT_PACKETS / rtt);
+            // Half of what an earlier connection got, which knew what others leave, if the path still is as fast.
+            let remembered = 0.5 * self.growth.remembered.min(hint);
+            self.growth.jump = (HINT_JUMP * hint).min(16.0 * FIRST_FLIGHT_PACKETS / rtt).max(remembered);
             self.growth.jump_until = ack.now + 1.5 * rtt;
         }
     }

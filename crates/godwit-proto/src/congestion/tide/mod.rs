@@ -49,6 +49,11 @@ impl Tide {
         let wall_clock = setup.unix_time.as_secs_f64();
         let core = match setup.start {
             Start::Blank => Core::new(policy, INITIAL_RTT, wall_clock, setup.seed),
+            Start::Remembered { packets_per_s } => {
+                let mut core = Core::new(policy, INITIAL_RTT, wall_clock, setup.seed);
+                core.remember(packets_per_s);
+                core
+            }
             Start::Takeover { packets_per_s, srtt, .. } => {
                 let mut core = Core::new(policy, srtt.as_secs_f64(), wall_clock, setup.seed);
                 if let Some(rate) = packets_per_s {
@@ -162,3 +167,6 @@ fn hint(feedback: &Feedback) -> Option<f64> {
     }
     feedback.receiver.link_capacity_packets_per_s.filter(|&capacity| capacity > speed).map(f64::from)
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,27 @@ fn a_peer_that_reports_once_gets_each_retransmission_twice() {
     assert_eq!(of(false, 1) + twice + once, counts.len(), "nothing else is sent again");
 }
 
+#[test]
+fn our_own_receiver_gets_copies_at_the_end_of_the_data_only() {
+    let mut network = Network::new(55, Faults::default());
+    let (client, server) = network.establish(config(), config());
+    let counts = Rc::new(RefCell::new(BTreeMap::new()));
+    let seen = Rc::clone(&counts);
+    network.faults.filter = Box::new(move |_, datagram| {
+        data_seq(datagram).is_some_and(|seq| {
+            let mut seen = seen.borrow_mut();
+            let count = seen.entry(seq).or_insert(0);
+            *count += 1;
+            *count == 1 && seq % 40 == 7
+        })
+    });
+    let data = noise(4_000_000);
+    assert!(network.transfer(&data, (0, client), (1, server)).expect("a clean end") == data);
+    let counts = counts.borrow();
+    let sent = counts.iter().filter(|&(seq, _)| seq % 40 == 7).map(|(_, &count)| count).collect::<Vec<i32>>();
+    assert_eq!((sent.first(), sent.last()), (Some(&2), Some(&3)), "{sent:?}");
+}
+
 /// No loss to speak of, so no copies: the position that stands still tells of the retransmission that was lost.
 #[test]
 fn a_lost_retransmission_is_noticed_within_one_and_a_half_round_trips() {

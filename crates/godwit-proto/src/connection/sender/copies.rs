@@ -1,6 +1,7 @@
 //! Further copies of retransmissions, for peers that report a loss once: if the retransmission is lost as well, only the
 //! cumulative position that stands still tells, a round-trip later and for one packet at a time. At 5 % of loss and 100 Mbit/s
-//! that happens 20 times per second, and once if a copy follows each retransmission. Deviation 54.
+//! that happens 20 times per second, and once if a copy follows each retransmission. At the end of the data our own receivers
+//! get copies as well. Deviation 54.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -67,7 +68,10 @@ impl Sender {
     /// A packet has been sent again: how often it will be once more, and when.
     pub(super) fn plan_copies(&mut self, now: Instant, index: u64, rtt: &RttEstimator) {
         let is_worth_it = self.losses.value() > LOSS_MIN && self.controller.window_counts_pipe();
-        if self.peer_repeats_naks || !is_worth_it {
+        // One of ours reports again what it still misses; but when there is nothing else left to send, a copy costs nothing, and the
+        // round-trip is one that the application waits for.
+        let is_end = self.next == self.buffer.end();
+        if !is_worth_it || (self.peer_repeats_naks && !is_end) {
             return;
         }
         // A stall costs a round-trip of the peer's window; when little of it is left, the next one stops the flow.

@@ -30,7 +30,7 @@ const UNLIMITED_BITS_PER_S: f64 = 100e6;
 const BELOW: f64 = 0.9;
 const BEYOND: f64 = 1.1;
 /// A blast beyond the rate begins with so much of itself, so that the queue does not run empty when the sender is held up.
-const AHEAD: Duration = Duration::from_millis(20);
+const AHEAD: Duration = Duration::from_millis(50);
 /// A blast that was meant to go beyond the rate and did not reach this much of it has measured itself.
 const BEYOND_MIN: f64 = 1.02;
 

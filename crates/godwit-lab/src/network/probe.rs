@@ -1,15 +1,16 @@
 //! Measuring packets from host to host: a paced blast in one direction, and pings. Plain UDP over IPv4.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU64;
+use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use godwit_relay::udp_drops_on_port;
-use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::UdpGsoSegment;
+use nix::sys::socket::sockopt::{ReceiveTimestampns, UdpGsoSegment};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 
 use super::error::CalibrationError;
@@ -64,6 +65,7 @@ pub(crate) struct Blast {
 /// Sends as planned, waits for the last packet, and counts.
 pub(crate) fn blast(from: &Host, to: &Host, plan: BlastPlan) -> Result<Blast, CalibrationError> {
     let receiver = open(to)?;
+    setsockopt(&receiver, ReceiveTimestampns, &true).map_err(|error| CalibrationError::Probe(error.into()))?;
     let target = receiver.local_addr().map_err(CalibrationError::Probe)?;
     let sender = open(from)?;
     sender.connect(target).map_err(CalibrationError::Probe)?;
@@ -139,25 +141,36 @@ fn send(socket: &UdpSocket, plan: BlastPlan) -> io::Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// Counts each number once, until all have come or none can come any more.
+/// Counts each number once, until all have come or none can come any more. The kernel says when they came: this thread may have to wait for a core.
 fn receive(socket: &UdpSocket, plan: BlastPlan, sent_at: &OnceLock<Instant>) -> (u64, Duration) {
     hurry();
     let mut buffer = vec![0; PAYLOAD_BYTES_MAX];
     let mut is_here = vec![false; plan.packets];
     let mut received = 0;
-    let mut between: Option<(Instant, Instant)> = None;
+    let mut between: Option<(Duration, Duration)> = None;
     let is_over = || sent_at.get().is_some_and(|sent_at| sent_at.elapsed() > plan.one_way_max + GRACE);
     while received < plan.packets as u64 && !is_over() {
         // A timeout, to look at the clock.
-        let Ok(length_bytes) = socket.recv(&mut buffer) else { continue };
+        let Ok((length_bytes, came_at)) = receive_stamped(socket, &mut buffer) else { continue };
         let Some(number) = number(&buffer[..length_bytes]) else { continue };
         let Some(seen) = usize::try_from(number).ok().and_then(|number| is_here.get_mut(number)) else { continue };
         received += u64::from(!*seen);
         *seen = true;
-        let now = Instant::now();
-        between = Some((between.map_or(now, |(first, _)| first), now));
+        between = Some((between.map_or(came_at, |(first, _)| first), came_at));
     }
-    (received, between.map_or(Duration::ZERO, |(first, last)| last - first))
+    (received, between.map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first)))
+}
+
+/// A datagram's length, and when it came, on the clock of the wall.
+fn receive_stamped(socket: &UdpSocket, buffer: &mut [u8]) -> nix::Result<(usize, Duration)> {
+    let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())?;
+    let stamp = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
+        _ => None,
+    });
+    Ok((message.bytes, stamp.ok_or(nix::Error::ENODATA)?))
 }
 
 fn answer_until(echo: &UdpSocket, is_over: &OnceLock<Instant>) {

@@ -154,3 +154,32 @@ fn a_lost_window_is_sent_again_whatever_the_window_is_then() {
     let took = network.now - start;
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
+
+/// New to new, to a libudt-like end, and with introductions that are lost: once, twice, always, and those of one side only.
+#[test]
+fn a_lossy_transfer_ends_well_whichever_introductions_are_lost() {
+    let lost: [fn(usize, u32) -> bool; 6] = [
+        |_, _| false,
+        |_, count| count <= 1,
+        |_, count| count <= 2,
+        |_, _| true,
+        |from, _| from == 0,
+        |from, _| from == 1,
+    ];
+    for (case, is_lost) in lost.into_iter().enumerate() {
+        let mut hellos = 0;
+        let filter = move |from: usize, datagram: &[u8]| {
+            let is_hello = is_control(datagram, |it| matches!(it, Control::User { .. }));
+            hellos += u32::from(is_hello);
+            is_hello && is_lost(from, hellos)
+        };
+        let faults = Faults { loss: 0.03, filter: Box::new(filter), ..Faults::default() };
+        let mut network = Network::new(70, faults);
+        let (client, server) = network.establish(config(), config());
+        let data = noise(1_500_000);
+        let start = network.now;
+        assert!(network.transfer(&data, (0, client), (1, server)).expect("a clean end") == data, "case {case}");
+        let took = network.now - start;
+        assert!(took < Duration::from_secs(5), "case {case}: {took:?}");
+    }
+}

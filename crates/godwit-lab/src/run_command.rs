@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,8 +14,7 @@ use godwit_lab::error::BenchError;
 use godwit_lab::peer::{Peer, UnknownPeer};
 use godwit_lab::results::{Machine, Results, ScenarioResults, Table};
 use godwit_lab::scenario::{self, Scenario};
-use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Peers side by side over the paths of scenarios, each in turn.
 #[derive(Debug, Args)]
@@ -54,8 +54,8 @@ pub(crate) enum RunError {
     Peer(#[from] UnknownPeer),
     #[error("--secs and --limit-secs take a number of seconds greater than 0")]
     Seconds,
-    #[error("signals cannot be waited for: {0}")]
-    Signals(Errno),
+    #[error("signals cannot be handled: {0}")]
+    Signals(io::Error),
     #[error("{scenario}: {error}")]
     Bench { scenario: String, error: BenchError },
     #[error("the results cannot be written to {path}: {source}", path = .path.display())]
@@ -79,15 +79,22 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Whoever interrupts a run wants its processes, namespaces and files gone, too. Threads and their signals are those of this process; children
-/// start with none blocked, as the standard library starts them.
-fn end_on_signals(is_interrupted: Arc<AtomicBool>) -> Result<(), Errno> {
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-    signals.thread_block()?;
+/// Whoever interrupts a run wants its processes, namespaces and files gone, too. Signals are handled and not blocked: children would start with
+/// them blocked, and never end when they are asked to.
+fn end_on_signals(is_interrupted: Arc<AtomicBool>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut signals = {
+        let _context = runtime.enter();
+        let handled = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        handled.into_iter().collect::<io::Result<Vec<_>>>()?
+    };
     std::thread::spawn(move || {
-        if signals.wait().is_ok() {
-            is_interrupted.store(true, Ordering::Relaxed);
-        }
+        let any = std::future::poll_fn(|context| {
+            let has_come = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+            if has_come { Poll::Ready(()) } else { Poll::Pending }
+        });
+        runtime.block_on(any);
+        is_interrupted.store(true, Ordering::Relaxed);
     });
     Ok(())
 }

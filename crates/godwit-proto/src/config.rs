@@ -68,7 +68,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(3),
             peer_timeout: Duration::from_secs(45),
             rendezvous: false,
-            controller: ControllerKind::Native,
+            controller: ControllerKind::default(),
             initial_seq: None,
             pinned_capacity_packets_per_s: None,
         }
@@ -233,7 +233,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// The congestion controller. Default native (libudt's own).
+    /// The congestion controller. Default fair.
     #[must_use]
     pub const fn controller(mut self, controller: ControllerKind) -> Self {
         self.config.controller = controller;

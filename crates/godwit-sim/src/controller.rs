@@ -75,7 +75,7 @@ impl Contender {
     /// The names, for help and errors.
     pub const NAMES: &str = "native, fair, low, high, fixed:MBITS, cubic, tcp-cubic, tcp-bbr; one of ours with ,max:MBITS after it is capped";
     /// Who it is unless another is asked for.
-    pub const DEFAULT_NAME: &str = "native";
+    pub const DEFAULT_NAME: &str = "fair";
 
     /// A flow of this kind.
     pub fn flow(self) -> FlowKind {
@@ -135,7 +135,7 @@ mod tests {
     fn names_are_read() {
         let capped: ControllerChoice = "native,max:30".parse().expect("a controller with a cap");
         assert_eq!(capped.max_rate_bits_per_s, Some(30_000_000));
-        assert_eq!("native".parse(), Ok(ControllerChoice::default()));
+        assert_eq!("fair".parse(), Ok(ControllerChoice::default()));
         for wrong in ["", "nativ", "native,max:", "native,max:-1", "tcp-reno"] {
             assert_eq!(wrong.parse::<Contender>(), Err(UnknownController), "{wrong}");
         }

@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 pub(crate) struct SendingArgs {
     /// How this side sends over UDT: native (libudt's own), fair (fills lossy paths, small queue), low (what others
     /// leave), high (the weight of four), fixed:RATE, cubic (as TCP). The side that sends the file decides: `serve` for downloads,
-    /// `put` for uploads. Over TCP the kernel decides [default: native]
+    /// `put` for uploads. Over TCP the kernel decides [default: fair]
     #[arg(long, global = true, value_name = "POLICY", value_parser = parse_policy, env = "GODWIT_POLICY")]
     pub(crate) policy: Option<ControllerKind>,
     /// No connection of this side sends faster, over UDT or TCP; in bits per second, as in 500k or 20M

@@ -182,9 +182,9 @@ pub trait Control {
 #[non_exhaustive]
 pub enum ControllerKind {
     /// libudt's own, for behaviour that a libudt user knows: see [`Native`].
-    #[default]
     Native,
     /// Fills long lossy paths with a small queue and takes a fair share: see [`Tide`].
+    #[default]
     Fair,
     /// [`Tide`] as a scavenger: takes what others leave.
     Low,

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::network::noise;
 use super::puppet::{Puppet, acks, controls, data_packets};
-use crate::Config;
 use crate::packet::Control;
+use crate::{Config, ControllerKind};
 
+/// Under libudt's own control, whose windows these tests count on.
 fn config() -> Config {
-    Config::default()
+    Config::builder().controller(ControllerKind::Native).build().expect("a valid configuration")
 }
 
 #[test]

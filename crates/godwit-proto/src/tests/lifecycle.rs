@@ -5,15 +5,16 @@ use std::time::Duration;
 use super::network::{Faults, Network, is_control, noise};
 use super::puppet::{self, Puppet, controls, data_packets, handshake_in, peer_handshake};
 use crate::packet::{Control, Handshake, RequestType};
-use crate::{Config, Connection, ConnectionError, Event, Handshaken, Path, Route};
+use crate::{Config, Connection, ConnectionError, ControllerKind, Event, Handshaken, Path, Route};
 
 /// What one of our own ends says of itself (docs/wire-extensions.md).
 const HELLO: Control<'static> = Control::User { extended_type: 0x6764, info: 1, body: &[0; 8] };
 const HELLO_ANSWER: Control<'static> =
     Control::User { extended_type: 0x6764, info: 1, body: &[0, 0, 0, 0, 0, 0, 0, 1] };
 
+/// Under libudt's own control, whose windows these tests count on.
 fn config() -> Config {
-    Config::default()
+    Config::builder().controller(ControllerKind::Native).build().expect("a valid configuration")
 }
 
 const fn ms(milliseconds: u64) -> Duration {

@@ -8,10 +8,13 @@ use super::network::{Faults, Network, is_control, noise};
 use super::puppet::{self, Puppet, acks, controls, data_packets, handshake_in, peer_handshake};
 use crate::packet::{AckRates, Control, FullAck, Handshake, RequestType};
 use crate::seq::AckNumber;
-use crate::{Config, ConnectionError, Event, Handshaken, ListenLimits, MIN_WINDOW_PACKETS, Path, Route};
+use crate::{
+    Config, ConnectionError, ControllerKind, Event, Handshaken, ListenLimits, MIN_WINDOW_PACKETS, Path, Route,
+};
 
+/// Under libudt's own control, whose windows these tests count on.
 fn config() -> Config {
-    Config::default()
+    Config::builder().controller(ControllerKind::Native).build().expect("a valid configuration")
 }
 
 fn word(datagram: &[u8], index: usize) -> u32 {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::network::{Faults, Network, is_control, noise};
 use super::puppet::{Puppet, acks, controls, data_packets, receive_nak};
 use crate::packet::{Control, Packet};
-use crate::{Config, ConnectionError, Event, ListenLimits, Route, SocketType};
+use crate::{Config, ConnectionError, ControllerKind, Event, ListenLimits, Route, SocketType};
 
+/// Under libudt's own control, whose windows these tests count on.
 fn config() -> Config {
-    Config::default()
+    Config::builder().controller(ControllerKind::Native).build().expect("a valid configuration")
 }
 
 /// A receive buffer of 48 KiB holds 31 packets of MSS 1500.

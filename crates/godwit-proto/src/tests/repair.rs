@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use super::network::{Faults, Network, Tamper, is_control, noise};
 use super::puppet::{Puppet, acks, data_packets};
 use crate::packet::{Control, LossRange, Packet, encode_nak};
-use crate::{Config, ConnectionHandle};
+use crate::{Config, ConnectionHandle, ControllerKind};
 
 const RTT: Duration = Duration::from_millis(20);
 /// What a new connection's send buffer takes at once.
 const BYTES: usize = 900_000;
 
+/// Under libudt's own control, whose windows these tests count on.
 fn config() -> Config {
-    Config::default()
+    Config::builder().controller(ControllerKind::Native).build().expect("a valid configuration")
 }
 
 pub(super) fn data_seq(datagram: &[u8]) -> Option<u32> {

@@ -28,8 +28,7 @@ const STARTUP_GAIN_RECENT: f64 = 2.0;
 const STARTUP_GAIN_HINTED: f64 = 8.0;
 const HINT_GAIN: f64 = 1.15;
 /// The second flight: a link that is full with others' packets looks empty to a train, and what is too much stands in their queue.
-/// Grown once, it is the hint.
-const HINT_JUMP: f64 = 0.15;
+const HINT_JUMP: f64 = 0.5;
 const HINT_REACHED: f64 = 0.85;
 const HINT_EXCEEDED: f64 = 1.1;
 /// A hint is taken from the first flight only: later packets show their own spacing.

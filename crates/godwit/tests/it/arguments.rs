@@ -22,7 +22,7 @@ fn wrong_usage_is_exit_code_2() {
         &["serve", "--listen", "http://localhost:0"],
         &["serve", "--max-connections", "0"],
         &["serve", "--policy", "faire"],
-        &["serve", "--min-rate", "1M"],
+        &["serve", "--policy", "native", "--min-rate", "1M"],
         &["serve", "--policy", "low", "--min-rate", "1M"],
         &["put", "a", "udt://127.0.0.1:1/", "--policy", "fair", "--min-rate", "2M", "--max-rate", "1M"],
         &["ls"],

@@ -1,0 +1,108 @@
+//! Cruising: the queue is steered to its target, pulses look for more, and others are noticed.
+
+use super::super::competition::Competition;
+use super::super::policy::PolicyKind;
+use super::down_test::{DownTest, Reason};
+use super::{Core, DRAIN_SLOT_MAX, DRAIN_SLOT_MIN, Purpose};
+
+/// Bounds of what the queue adds to the pace.
+const FASTEST: f64 = 0.05;
+const SLOWEST: f64 = -0.15;
+const SLOWEST_LOW: f64 = -0.5;
+/// An error of the queue that stays for some twenty rounds counts for four: it is an estimate that is wrong by a per cent or two, or
+/// the share of a flow that is far from equal. More at once would make the queue swing.
+const LEAN_WEIGHT: f64 = 0.05;
+const LEAN_GAIN: f64 = 3.0;
+/// Beside a flow that fills the buffer this is the part of its rate that a flow gives up each round-trip; more, and the queue would
+/// never get so long that the other is noticed.
+const LEAN_SLOWEST: f64 = -0.008;
+
+impl Core {
+    pub(super) fn on_competitive_round(&mut self) {
+        if self.contest.is_slot_due(self.now, self.delay.min_rtt()) {
+            self.contest.start_slot(self.now);
+            self.probe_rtt();
+        } else {
+            self.mark(Purpose::Calm);
+        }
+    }
+
+    pub(super) fn on_cruise_round(&mut self) {
+        if self.advance_test() {
+            return;
+        }
+        let (queue, target) = (self.delay.queue(), self.target_queue());
+        let bandwidth = self.bandwidth.estimate();
+        let best = self.contest.observe(self.now, bandwidth, queue, target, &self.delay);
+        let best_target = self.target_queue_at(best);
+        let may_compete = self.policy.kind != PolicyKind::Low;
+        // The queue that a heavy flow leaves behind when it drains its own is short, whoever keeps it.
+        let returned_rounds = if self.policy.kind == PolicyKind::High { 3 } else { 6 };
+        if may_compete && self.contest.has_returned(self.now, self.delay.min_rtt(), returned_rounds) {
+            return self.compete(self.contest.saved_window(), true);
+        }
+        if may_compete && self.contest.is_crowded(self.now, bandwidth, best_target) && !self.delay.is_falling() {
+            let window = self.contest.reference(bandwidth) * (self.delay.min_rtt() + queue);
+            let window = self.contest.at_least_recent(self.now, window).min(1.5 * self.pipe + 8.0);
+            return self.compete(window, self.contest.is_recent(self.now));
+        }
+        if self.delay.is_stale(self.now, self.contest.is_new_slot(self.now)) {
+            return self.probe_rtt();
+        }
+        let is_test_due = self.now > self.next_test && self.floor.value() > 0.005 && queue < 1.3 * target;
+        if self.test == DownTest::None && self.pulse.is_idle() && is_test_due {
+            return self.start_test(0.95 * bandwidth, self.floor.value(), queue, Reason::Routine);
+        }
+        let may_start = self.now > self.hold.until && queue < 0.35 * target;
+        let steps_max = if self.now - self.contest.left_at() < 10.0 { 1 } else { 4 };
+        let retry_at = self.now + 3.0 * self.delay.min_rtt();
+        self.pulse.on_round(self.now, bandwidth, queue < 0.5 * target, may_start, steps_max, retry_at);
+        self.queue_cap.recover(self.now, self.now > self.hold.until);
+        let last_round = self.bandwidth.last_round();
+        let is_overfull = queue > (4.0 * target).max(target + 0.02);
+        if is_overfull && last_round > 0.0 && last_round < 0.8 * bandwidth {
+            // A standing queue means that the last round is the share.
+            self.bandwidth.reset(last_round);
+        }
+        self.lean += LEAN_WEIGHT * (self.queue_error().clamp(SLOWEST, FASTEST) - self.lean);
+        self.steer();
+        // A fixed rate has no gain.
+        let is_up = self.gain > 1.03 && !matches!(self.policy.kind, PolicyKind::Fixed { .. });
+        self.mark(if is_up { Purpose::Up } else { Purpose::Calm });
+    }
+
+    /// Enters the competitive mode with this window.
+    pub(super) fn compete(&mut self, window: f64, is_return: bool) {
+        self.contest.entered(self.now, is_return, DRAIN_SLOT_MIN, DRAIN_SLOT_MAX);
+        self.competition = Some(Competition::new(window.max(4.0), matches!(self.policy.kind, PolicyKind::High)));
+        self.mark(Purpose::Calm);
+    }
+
+    /// Steers the queue towards its target.
+    pub(super) fn steer(&mut self) {
+        let (queue, target) = (self.delay.queue(), self.target_queue());
+        let (slowest, lean_slowest) = match self.policy.kind {
+            PolicyKind::Low => (SLOWEST_LOW, SLOWEST_LOW),
+            PolicyKind::High => (SLOWEST, LEAN_SLOWEST / 4.0),
+            _ => (SLOWEST, LEAN_SLOWEST),
+        };
+        let lean = (LEAN_GAIN * self.lean).max(lean_slowest);
+        let mut gain = 1.0 + (self.queue_error() + lean).clamp(slowest, FASTEST);
+        if self.pulse.is_up() {
+            if queue > 0.7 * target {
+                self.pulse.look();
+            } else {
+                gain = self.pulse.gain();
+            }
+        }
+        if self.now < self.hold.until {
+            gain = gain.min(1.0);
+        }
+        self.gain = gain;
+    }
+
+    /// How much faster the pace should be for the queue to reach its target soon.
+    pub(super) fn queue_error(&self) -> f64 {
+        (self.target_queue() - self.delay.queue()) / (2.5 * self.delay.min_rtt() + 0.03)
+    }
+}

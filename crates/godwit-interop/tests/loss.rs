@@ -70,10 +70,10 @@ against_each_library! {
                 .seed(seed)
         }))?;
         for outcome in &outcomes[1..] {
-            // Each retransmission is followed by a copy, but for the first ones and those of the end.
+            // Most retransmissions are followed by a copy: how many, and how early, depends on how soon the loss shows.
             let lost = outcome.path.expect("there is a relay").forward.lost;
             let again = outcome.stats.sender.retransmitted_packets;
-            assert!(again * 2 > lost * 3 && again < lost * 4 + 100, "{again} sent again for {lost} lost");
+            assert!(again > lost && again < lost * 4 + 100, "{again} sent again for {lost} lost");
         }
         Ok(())
     }

@@ -6,10 +6,12 @@ use super::delay::Delay;
 
 /// A flow that left the competitive mode this recently believes sooner that it has to go back.
 const RECENT: f64 = 20.0;
-/// Once in this time, on the clock of the wall.
+/// All flows look for their least RTT once in this time, on the clock of the wall.
 const RTT_SLOT: f64 = 10.0;
-/// Seconds that the slow test looks back, in buckets of one second: longer than from one slot to the next, in which own flows would have
-/// drained the queue.
+/// The drain tests of the competitive mode sit on multiples of this, so that all our flows drain together.
+const DRAIN_SLOT_MIN: f64 = 5.0;
+const DRAIN_SLOT_MAX: f64 = 20.0;
+/// Seconds that the slow test looks back, in buckets of one second: it begins anew in each slot in which the queue was gone.
 const BUCKETS: usize = 12;
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +50,7 @@ impl Contest {
             returned_rounds: 0,
             reference: 0.0,
             wall_clock,
-            slot: 5.0,
+            slot: DRAIN_SLOT_MIN,
             slot_at: 0.0,
             rtt_slot: (wall_clock / RTT_SLOT).floor(),
             left_at: -100.0,
@@ -101,8 +103,8 @@ impl Contest {
         is_watching && self.returned_rounds >= rounds
     }
 
-    /// Whether the queue is somebody else's: for eight rounds though we yield, or for most of twelve seconds, longer than from one
-    /// slot to the next, while our rate fell below two thirds of its best. `best_target` is the target queue at [`observe`](Self::observe)'s result.
+    /// Whether the queue is somebody else's: for eight rounds though we yield, or for nine of twelve seconds
+    /// while our rate fell below two thirds of its best. `best_target` is the target queue at [`observe`](Self::observe)'s result.
     pub(super) fn is_crowded(&mut self, now: f64, bandwidth: f64, best_target: f64) -> bool {
         let is_recent = self.is_recent(now);
         let (rounds, buckets) = if is_recent { (6, 4) } else { (8, 9) };
@@ -129,11 +131,11 @@ impl Contest {
     }
 
     /// The competitive mode begins, perhaps again.
-    pub(super) fn entered(&mut self, now: f64, is_return: bool, slot_min: f64, slot_max: f64) {
+    pub(super) fn entered(&mut self, now: f64, is_return: bool) {
         self.buckets.clear();
         self.returned_rounds = 0;
         self.slot_at = now;
-        self.slot = if is_return { (self.slot * 2.0).clamp(slot_min, slot_max) } else { slot_min };
+        self.slot = if is_return { (self.slot * 2.0).clamp(DRAIN_SLOT_MIN, DRAIN_SLOT_MAX) } else { DRAIN_SLOT_MIN };
         self.left_at = if is_return { self.left_at } else { -100.0 };
     }
 
@@ -162,8 +164,8 @@ impl Contest {
     }
 
     /// The drain test met somebody: the next one comes later.
-    pub(super) fn lengthen_slot(&mut self, min: f64, max: f64) {
-        self.slot = (self.slot * 2.0).clamp(min, max);
+    pub(super) fn lengthen_slot(&mut self) {
+        self.slot = (self.slot * 2.0).clamp(DRAIN_SLOT_MIN, DRAIN_SLOT_MAX);
     }
 
     /// The queue was gone when we looked for the least RTT, and with us all who look then: nobody else keeps it.

@@ -30,9 +30,6 @@ use super::safety_net::{SafetyNet, Verdict};
 const ROUND_MIN: f64 = 0.010;
 /// Packets of cohorts are added up to this many before their loss is judged.
 const JUDGED_PACKETS: u64 = 60;
-/// The drain tests of all flows sit on multiples of this, so that they drain together.
-const DRAIN_SLOT_MIN: f64 = 5.0;
-const DRAIN_SLOT_MAX: f64 = 20.0;
 const COHORTS_MAX: usize = 64;
 const RATE_MIN_PER_RTT: f64 = 4.0;
 
@@ -255,14 +252,14 @@ impl Core {
     /// Nothing has come back for several probe times: everything in flight is lost, and so may be the path as we know it.
     pub(super) fn on_timeout(&mut self, now: f64) {
         self.now = now;
-        let rate = 0.5 * self.bandwidth.estimate();
-        if rate > 0.0 {
-            self.bandwidth.reset(rate);
+        let before = self.bandwidth.estimate();
+        if before > 0.0 {
+            self.bandwidth.reset(0.5 * before);
         }
         self.competition = None;
         self.test = DownTest::None;
         self.pulse.stop();
-        self.growth = Growth { hint: 2.0 * rate, ..Growth::default() };
+        self.growth = Growth { hint: before, ..Growth::default() };
         self.state = State::Startup;
         self.safety_net.on_timeout(self.cohort);
         self.mark(Purpose::Startup);

@@ -3,7 +3,7 @@
 use super::super::competition::Competition;
 use super::super::policy::PolicyKind;
 use super::down_test::{DownTest, Reason};
-use super::{Core, DRAIN_SLOT_MAX, DRAIN_SLOT_MIN, Purpose};
+use super::{Core, Purpose};
 
 /// Bounds of what the queue adds to the pace.
 const FASTEST: f64 = 0.05;
@@ -73,7 +73,7 @@ impl Core {
 
     /// Enters the competitive mode with this window.
     pub(super) fn compete(&mut self, window: f64, is_return: bool) {
-        self.contest.entered(self.now, is_return, DRAIN_SLOT_MIN, DRAIN_SLOT_MAX);
+        self.contest.entered(self.now, is_return);
         self.competition = Some(Competition::new(window.max(4.0), matches!(self.policy.kind, PolicyKind::High)));
         self.mark(Purpose::Calm);
     }

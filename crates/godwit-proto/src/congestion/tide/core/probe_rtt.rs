@@ -1,6 +1,6 @@
 //! Looking for the least RTT, and in the competitive mode for those who keep the queue.
 
-use super::{Core, DRAIN_SLOT_MAX, DRAIN_SLOT_MIN, Hold, Purpose, State};
+use super::{Core, Hold, Purpose, State};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ProbeRtt {
@@ -56,7 +56,7 @@ impl Core {
             }
             Some(competition) => {
                 competition.restart_epoch();
-                self.contest.lengthen_slot(DRAIN_SLOT_MIN, DRAIN_SLOT_MAX);
+                self.contest.lengthen_slot();
             }
             None if is_empty => self.contest.drained(),
             None => {}

@@ -28,9 +28,8 @@ fn establish(seed: u8, rtt: Duration) -> (Network, ConnectionHandle, ConnectionH
     (network, client, server)
 }
 
-#[test]
-fn a_peer_that_reports_once_gets_each_retransmission_twice() {
-    let (mut network, client, server) = establish(50, RTT);
+/// Drops the first copy of one packet in forty; returns how often each was sent.
+fn lose_each_fortieth_once(network: &mut Network) -> Rc<RefCell<BTreeMap<u32, usize>>> {
     let counts = Rc::new(RefCell::new(BTreeMap::new()));
     let seen = Rc::clone(&counts);
     network.faults.filter = Box::new(move |_, datagram| {
@@ -41,6 +40,13 @@ fn a_peer_that_reports_once_gets_each_retransmission_twice() {
             *count == 1 && seq % 40 == 7
         })
     });
+    counts
+}
+
+#[test]
+fn a_peer_that_reports_once_gets_each_retransmission_twice() {
+    let (mut network, client, server) = establish(50, RTT);
+    let counts = lose_each_fortieth_once(&mut network);
     let data = noise(4_000_000);
     assert!(network.transfer(&data, (0, client), (1, server)).expect("a clean end") == data);
     let counts = counts.borrow();
@@ -56,20 +62,11 @@ fn a_peer_that_reports_once_gets_each_retransmission_twice() {
 fn our_own_receiver_gets_copies_at_the_end_of_the_data_only() {
     let mut network = Network::new(55, Faults::default());
     let (client, server) = network.establish(config(), config());
-    let counts = Rc::new(RefCell::new(BTreeMap::new()));
-    let seen = Rc::clone(&counts);
-    network.faults.filter = Box::new(move |_, datagram| {
-        data_seq(datagram).is_some_and(|seq| {
-            let mut seen = seen.borrow_mut();
-            let count = seen.entry(seq).or_insert(0);
-            *count += 1;
-            *count == 1 && seq % 40 == 7
-        })
-    });
+    let counts = lose_each_fortieth_once(&mut network);
     let data = noise(4_000_000);
     assert!(network.transfer(&data, (0, client), (1, server)).expect("a clean end") == data);
     let counts = counts.borrow();
-    let sent = counts.iter().filter(|&(seq, _)| seq % 40 == 7).map(|(_, &count)| count).collect::<Vec<i32>>();
+    let sent = counts.iter().filter(|&(seq, _)| seq % 40 == 7).map(|(_, &count)| count).collect::<Vec<usize>>();
     assert_eq!((sent.first(), sent.last()), (Some(&2), Some(&3)), "{sent:?}");
 }
 

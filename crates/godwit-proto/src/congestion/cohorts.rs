@@ -1,7 +1,6 @@
 //! Loss by cause: packets are counted in the cohort that they were sent in, so that a loss is judged against the pace and
 //! the queue of its own time, whatever the round-trip time is.
 
-use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 /// Cohorts that are out at the same time; beyond that the oldest counts as complete.
@@ -11,6 +10,8 @@ const COMPLETE_PERCENT: u64 = 98;
 
 /// Losses in a row from here on are a burst.
 pub const BURST_PACKETS: u64 = 8;
+/// So many in a row are more than a queue takes: it has room for the first of each burst that is sent, and those have at most 40 packets.
+pub const OUTAGE_PACKETS: u64 = 64;
 
 /// What became of the packets of one cohort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct CohortReport {
     /// Those of them that were lost in a row with at least [`BURST_PACKETS`] others: a link that was away for a moment. A queue that
     /// overflows takes packets from between others.
     pub lost_in_bursts: u64,
+    /// Those that were lost in a row with at least [`OUTAGE_PACKETS`] others.
+    pub lost_in_outages: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +47,7 @@ impl Cohorts {
         match self.open.back_mut() {
             Some(last) if last.report.cohort == cohort => last.report.sent += 1,
             _ => {
-                let report = CohortReport { cohort, sent: 1, lost: 0, lost_in_bursts: 0 };
+                let report = CohortReport { cohort, sent: 1, ..CohortReport::default() };
                 self.open.push_back(Cohort { report, resolved: 0 });
             }
         }
@@ -65,14 +68,10 @@ impl Cohorts {
         }
     }
 
-    /// That loss was the `length`th in a row.
-    pub fn on_lost_in_a_row(&mut self, cohort: u32, length: u64) {
+    /// It turned out that this loss was one of a burst, or of an outage.
+    pub fn on_lost_in_a_row(&mut self, cohort: u32, is_outage: bool) {
         if let Some(cohort) = self.find(cohort) {
-            cohort.report.lost_in_bursts += match length.cmp(&BURST_PACKETS) {
-                Ordering::Less => 0,
-                Ordering::Equal => length.min(cohort.report.lost),
-                Ordering::Greater => 1,
-            };
+            *if is_outage { &mut cohort.report.lost_in_outages } else { &mut cohort.report.lost_in_bursts } += 1;
         }
     }
 
@@ -81,6 +80,7 @@ impl Cohorts {
         if let Some(cohort) = self.find(cohort) {
             cohort.report.lost = cohort.report.lost.saturating_sub(1);
             cohort.report.lost_in_bursts = cohort.report.lost_in_bursts.min(cohort.report.lost);
+            cohort.report.lost_in_outages = cohort.report.lost_in_outages.min(cohort.report.lost);
         }
     }
 
@@ -119,24 +119,10 @@ mod tests {
         assert_eq!(cohorts.pop_complete(), None);
         cohorts.on_lost(3);
         cohorts.on_loss_undone(3);
-        let report = CohortReport { cohort: 3, sent: 100, lost: 1, lost_in_bursts: 0 };
+        let report = CohortReport { cohort: 3, sent: 100, lost: 1, ..CohortReport::default() };
         assert_eq!(cohorts.pop_complete(), Some(report));
         cohorts.on_lost(3);
         (0..50).for_each(|_| cohorts.on_delivered(5));
         assert_eq!(cohorts.pop_complete(), None, "the newest is still being sent");
-    }
-
-    #[test]
-    fn losses_in_a_row_are_told_apart() {
-        let mut cohorts = Cohorts::default();
-        (0..100).for_each(|_| cohorts.on_sent(1));
-        cohorts.on_sent(2);
-        (0..70).for_each(|_| cohorts.on_delivered(1));
-        for length in (1..=12).chain(1..=18) {
-            cohorts.on_lost(1);
-            cohorts.on_lost_in_a_row(1, if length <= 12 { length } else { 1 });
-        }
-        let report = cohorts.pop_complete().expect("all packets are accounted for");
-        assert_eq!((report.lost, report.lost_in_bursts), (30, 24));
     }
 }

@@ -33,7 +33,7 @@ mod native;
 mod rate_sample;
 mod tide;
 
-pub use cohorts::{BURST_PACKETS, CohortReport, Cohorts};
+pub use cohorts::{BURST_PACKETS, CohortReport, Cohorts, OUTAGE_PACKETS};
 pub use cubic::Cubic;
 pub use native::Native;
 pub use rate_sample::{RateSample, RateSampler, SendRecord};

@@ -1,9 +1,10 @@
 //! The packets between the cumulative acknowledgement and the newest one sent: when each left, and what is known of it.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::congestion::{CohortReport, Cohorts, RateSample, RateSampler, SendRecord};
+use crate::congestion::{BURST_PACKETS, CohortReport, Cohorts, OUTAGE_PACKETS, RateSample, RateSampler, SendRecord};
 
 /// No round-trip is shorter: a clock that stepped must not make one.
 const RTT_MIN: Duration = Duration::from_micros(1);
@@ -248,9 +249,7 @@ impl Flights {
         flight.fate = Fate::Lost;
         self.lost += 1;
         self.cohorts.on_lost(flight.cohort);
-        self.losses_in_a_row = if index == self.last_lost.wrapping_add(1) { self.losses_in_a_row + 1 } else { 1 };
-        self.last_lost = index;
-        self.cohorts.on_lost_in_a_row(flight.cohort, self.losses_in_a_row);
+        self.count_in_a_row(index);
         true
     }
 
@@ -312,6 +311,25 @@ impl Flights {
     /// A cohort whose packets are accounted for.
     pub(super) fn pop_cohort(&mut self) -> Option<CohortReport> {
         self.cohorts.pop_complete()
+    }
+
+    /// A loss belongs to a burst, or to an outage, if enough others are next to it: the first of them learn that late.
+    fn count_in_a_row(&mut self, index: u64) {
+        self.losses_in_a_row = if index == self.last_lost.wrapping_add(1) { self.losses_in_a_row + 1 } else { 1 };
+        self.last_lost = index;
+        for (least, is_outage) in [(BURST_PACKETS, false), (OUTAGE_PACKETS, true)] {
+            let first = match self.losses_in_a_row.cmp(&least) {
+                Ordering::Less => break,
+                Ordering::Equal => self.una.max(index + 1 - least),
+                Ordering::Greater => index,
+            };
+            for at in first..=index {
+                // What was sent again belongs to another cohort now.
+                if let Flight { cohort, fate: Fate::Lost, .. } = *self.at(at) {
+                    self.cohorts.on_lost_in_a_row(cohort, is_outage);
+                }
+            }
+        }
     }
 
     fn deliver(&mut self, now: Instant, index: u64) {
@@ -410,7 +428,7 @@ mod tests {
         assert_eq!(flights.release_before(ms(110), 8), [(5, Duration::from_millis(3))]);
         assert_eq!(flights.pipe(), 14, "what left after packet 7 is still on its way");
         flights.deliver_before(ms(120), 21);
-        let report = CohortReport { cohort: 1, sent: 20, lost: 0, lost_in_bursts: 0 };
+        let report = CohortReport { cohort: 1, sent: 20, ..CohortReport::default() };
         assert_eq!(flights.pop_cohort(), Some(report), "and the loss was none");
     }
 
@@ -422,6 +440,31 @@ mod tests {
         let delivered = flights.delivered_total();
         assert!(flights.lose(12));
         assert_eq!(flights.delivered_total(), delivered - 1);
-        assert_eq!(flights.pop_cohort(), Some(CohortReport { cohort: 1, sent: 20, lost: 2, lost_in_bursts: 0 }));
+        assert_eq!(
+            flights.pop_cohort(),
+            Some(CohortReport { cohort: 1, sent: 20, lost: 2, ..CohortReport::default() })
+        );
+    }
+
+    #[test]
+    fn losses_in_a_row_are_told_apart() {
+        let start = crate::tests::epoch();
+        let mut flights = Flights::new(start);
+        (0..201).for_each(|at| flights.push(start, false, 1 + at / 100));
+        for lost in [10..17, 20..28, 96..104, 110..180] {
+            flights.deliver_before(start + RTT, lost.start);
+            assert!(lost.clone().all(|index| flights.lose(index)));
+            flights.skip_to(lost.end);
+        }
+        flights.deliver_before(start + RTT, 201);
+        let report = |cohort, lost, lost_in_bursts, lost_in_outages| {
+            Some(CohortReport { cohort, sent: 100, lost, lost_in_bursts, lost_in_outages })
+        };
+        assert_eq!(
+            flights.pop_cohort(),
+            report(1, 7 + 8 + 4, 8 + 4, 0),
+            "also where the burst began in the cohort before"
+        );
+        assert_eq!(flights.pop_cohort(), report(2, 4 + 70, 4 + 70, 70));
     }
 }

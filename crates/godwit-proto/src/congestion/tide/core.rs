@@ -16,6 +16,7 @@ mod startup;
 use self::down_test::DownTest;
 use self::probe_rtt::ProbeRtt;
 use self::startup::{FIRST_FLIGHT_PACKETS, Growth};
+use super::super::CohortReport;
 use super::bandwidth::Bandwidth;
 use super::competition::Competition;
 use super::contest::Contest;
@@ -31,6 +32,8 @@ const ROUND_MIN: f64 = 0.010;
 /// Packets of cohorts are added up to this many before their loss is judged.
 const JUDGED_PACKETS: u64 = 60;
 const COHORTS_MAX: usize = 64;
+/// The queue of a slower flow, in packets per second, is no longer: 1 Mbit/s.
+const TARGET_RATE_MIN: f64 = 80.0;
 const RATE_MIN_PER_RTT: f64 = 4.0;
 
 /// What an acknowledgement brings.
@@ -216,16 +219,15 @@ impl Core {
         }
     }
 
-    /// All packets of a cohort, or nearly all, were delivered or lost: so many of them in bursts.
-    pub(super) fn on_cohort(&mut self, now: f64, id: u32, tally: Tally, lost_in_bursts: u64) {
+    /// All packets of a cohort, or nearly all, were delivered or lost.
+    pub(super) fn on_cohort(&mut self, now: f64, report: &CohortReport) {
         self.now = now;
+        let (id, tally) = (report.cohort, Tally { sent: report.sent, lost: report.lost });
         let Some(cohort) = self.cohorts.iter().find(|cohort| cohort.id == id).copied() else { return };
         let wanted = self.wanted_pace();
         self.safety_net.on_cohort(&Verdict { now, id, current: self.cohort, tally, pace: cohort.pace, wanted });
         let queue = cohort.queue.max(self.delay.queue());
-        // A burst without a queue is a link that was away, which no rate of ours would have helped.
-        let is_outage = self.competition.is_none() && queue < 0.5 * self.target_queue();
-        let tally = if is_outage { tally.without(lost_in_bursts) } else { tally };
+        let tally = self.without_outages(&cohort, queue, report);
         self.observe_loss(&cohort, queue, tally);
         if cohort.purpose == Purpose::Down && self.is_tested_by(id) {
             return self.judge_test(tally);
@@ -345,7 +347,7 @@ impl Core {
     }
 
     fn target_queue_at(&self, bandwidth: f64) -> f64 {
-        let bandwidth = bandwidth.max(80.0);
+        let bandwidth = bandwidth.max(TARGET_RATE_MIN);
         let target = self.policy.target_queue(bandwidth);
         target.min(self.queue_cap.seconds().max(3.0 / bandwidth)) + self.delay.jitter().min(0.015)
     }

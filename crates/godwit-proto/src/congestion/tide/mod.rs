@@ -18,7 +18,6 @@ mod safety_net;
 use std::time::{Duration, Instant};
 
 use self::core::{Ack, Core};
-use self::loss_floor::Tally;
 use self::policy::Policy;
 pub use self::policy::PolicyKind;
 use super::{CohortReport, Control, Feedback, Lost, Pace, Sent, Setup, Start};
@@ -107,8 +106,7 @@ impl Control for Tide {
     fn on_undo(&mut self, _first: u64, _packets: u32) {}
 
     fn on_cohort(&mut self, now: Instant, report: &CohortReport) {
-        let tally = Tally { sent: report.sent, lost: report.lost };
-        self.core.on_cohort(self.seconds(now), report.cohort, tally, report.lost_in_bursts);
+        self.core.on_cohort(self.seconds(now), report);
     }
 
     fn cohort(&self) -> u32 {

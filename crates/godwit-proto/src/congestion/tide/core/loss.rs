@@ -1,10 +1,26 @@
 //! What the losses of a cohort mean: noise of the path, the end of a buffer, or a rate that is too high.
 
+use super::super::super::CohortReport;
 use super::super::loss_floor::Tally;
 use super::down_test::{DownTest, Reason};
-use super::{Cohort, Core, Hold, Purpose, State};
+use super::{Cohort, Core, Hold, Purpose, State, TARGET_RATE_MIN};
 
 impl Core {
+    /// The losses that a rate of ours had a part in. The others are those of a link that was away: in a burst without a queue, or so
+    /// many in a row that no queue takes them.
+    pub(super) fn without_outages(&self, cohort: &Cohort, queue: f64, report: &CohortReport) -> Tally {
+        let tally = Tally { sent: report.sent, lost: report.lost };
+        // Not the target that losses have lowered: each burst that is taken for an overflow lowers it further.
+        let short = 0.5 * self.policy.target_queue(self.bandwidth.estimate().max(TARGET_RATE_MIN));
+        if self.competition.is_none() && queue < short {
+            tally.without(report.lost_in_bursts)
+        } else if cohort.purpose != Purpose::Startup {
+            tally.without(report.lost_in_outages)
+        } else {
+            tally
+        }
+    }
+
     pub(super) fn observe_loss(&mut self, cohort: &Cohort, queue: f64, tally: Tally) {
         let is_level = matches!(cohort.purpose, Purpose::Calm | Purpose::Down);
         let is_calm = is_level && self.competition.is_none() && queue < 1.5 * self.target_queue();

@@ -47,7 +47,7 @@ mod response_first;
 mod server;
 mod server_body;
 mod server_connection;
-mod tcp;
+pub mod tcp;
 mod transport;
 mod udt;
 mod upload_gate;

@@ -1,4 +1,4 @@
-//! TCP sockets: the only module that opens any.
+//! TCP sockets, as this crate uses them: the only module that opens any.
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -29,7 +29,7 @@ pub(crate) fn has_ipv6() -> bool {
 /// # Errors
 ///
 /// The kernel's.
-pub(crate) fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+pub fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -52,7 +52,7 @@ pub(crate) fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListene
 /// # Cancel safety
 ///
 /// No connection is lost.
-pub(crate) async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+pub async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     let (stream, _peer) = listener.accept().await?;
     // A peer that has already gone is found out by the first read, not here.
     let _gone = tune(&stream);
@@ -64,7 +64,7 @@ pub(crate) async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 /// # Errors
 ///
 /// The kernel's.
-pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     tune(&stream)?;
     Ok(stream)

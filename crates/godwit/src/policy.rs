@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use godwit_udt::{Config, ControllerKind};
+use godwit_udt::{Config, ConfigBuilder, ControllerKind};
 
 use crate::cli::SendingArgs;
 use crate::error::UsageError;
@@ -58,6 +58,16 @@ pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
 /// # Errors
 /// Arguments that contradict each other.
 pub(crate) fn udt_config(args: &SendingArgs, linger: Option<Duration>) -> Result<Config, UsageError> {
+    let builder = udt_builder(args)?;
+    let config = linger.into_iter().fold(builder, ConfigBuilder::linger).build();
+    Ok(config.expect("parse_rate keeps rates in range, the bounds were compared, and the rest are defaults"))
+}
+
+/// The same, to be added to.
+///
+/// # Errors
+/// As [`udt_config`].
+pub(crate) fn udt_builder(args: &SendingArgs) -> Result<ConfigBuilder, UsageError> {
     let policy = args.policy.unwrap_or_default();
     let keeps_minimum = matches!(policy, ControllerKind::Fair | ControllerKind::High | ControllerKind::Fixed { .. });
     match (args.min_rate, args.max_rate) {
@@ -65,14 +75,11 @@ pub(crate) fn udt_config(args: &SendingArgs, linger: Option<Duration>) -> Result
         (Some(min), Some(max)) if min > max => return Err(UsageError::MinAboveMax { min, max }),
         _ => {}
     }
-    let builder = linger.map_or_else(Config::builder, |linger| Config::builder().linger(linger));
-    let config = builder
+    Ok(Config::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .controller(policy)
         .max_rate_bits_per_s(args.max_rate)
-        .min_rate_bits_per_s(args.min_rate)
-        .build();
-    Ok(config.expect("parse_rate keeps rates in range, the bounds were compared, and the rest are defaults"))
+        .min_rate_bits_per_s(args.min_rate))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use super::CLIENT_FAREWELL_TIME_MAX;
 use crate::error::CommandError;
+use crate::noise::noise;
 use crate::policy::policy_name;
 use crate::progress;
 
@@ -230,18 +231,6 @@ impl fmt::Display for Table<'_> {
         }
         Ok(())
     }
-}
-
-/// Bytes that do not compress and are the same in every run: xorshift64 (Marsaglia, "Xorshift RNGs", 2003).
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(length).collect()
 }
 
 fn sha256(bytes: &[u8]) -> Sha256Digest {

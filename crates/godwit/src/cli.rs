@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use godwit_udt::ControllerKind;
 
+use crate::commands::perf;
 use crate::exit_code;
 use crate::policy::{parse_policy, parse_rate};
 
@@ -62,6 +63,9 @@ pub(crate) enum Command {
     /// stdout. The other end may be any program that speaks UDT 4. There is no digest: compare one yourself.
     #[command(after_help = exit_code::HELP)]
     Cat(CatArgs),
+    /// Measures what UDT or TCP carries between two hosts, without files and without HTTP
+    #[command(after_help = exit_code::HELP, disable_help_subcommand = true)]
+    Perf(PerfArgs),
     /// Shows a download over a path that loses packets under --policy (here by default fair) and under libudt's own
     /// control, all on this machine, in about 10 s
     #[command(after_help = exit_code::HELP)]
@@ -159,6 +163,69 @@ pub(crate) struct CatArgs {
     pub(crate) listen: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct PerfArgs {
+    #[command(subcommand)]
+    pub(crate) command: PerfCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PerfCommand {
+    /// Receives: takes tests from everyone, several at once, until a signal comes
+    #[command(after_help = exit_code::HELP)]
+    Serve(PerfServeArgs),
+    /// Sends to `godwit perf serve`, and tells what arrived there
+    ///
+    /// A line each second; then the goodput, the CPU time of both ends, the packets that were sent again and the round-trip time. What
+    /// counts is what arrived. Ctrl-C ends the test with the result so far. --policy is this side's.
+    #[command(after_help = exit_code::HELP)]
+    Send(PerfSendArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PerfServeArgs {
+    /// Where to listen: udt://ADDR:PORT or tcp://ADDR:PORT, port 0 for any free one. Repeat it, or give several
+    /// [default: UDT and TCP on port 9001, on all IPv4 and IPv6 addresses]
+    #[arg(long, value_name = "URL", num_args = 1.., value_delimiter = ',')]
+    pub(crate) listen: Vec<String>,
+    /// Connections at once, of all tests together
+    #[arg(long, value_name = "N", default_value_t = perf::CONNECTIONS_MAX, value_parser = at_least_one)]
+    pub(crate) max_connections: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PerfSendArgs {
+    /// Where to: udt://HOST:PORT or tcp://HOST:PORT, port 9001 if there is none
+    pub(crate) url: String,
+    /// How long, from the first byte's arrival on, as in 10 or 500ms; at most 24h
+    #[arg(long, value_name = "N", default_value = "10", value_parser = parse_time)]
+    pub(crate) secs: Duration,
+    /// How many bytes instead, of all connections together, as in 500M or 10G
+    #[arg(long, value_name = "N", value_parser = parse_bytes, conflicts_with = "secs")]
+    pub(crate) bytes: Option<u64>,
+    /// Connections side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = connections)]
+    pub(crate) connections: usize,
+    /// Prints one JSON object at the end, and the lines of each second on stderr
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match at_least_one(text)? {
+        number @ ..=perf::CONNECTIONS_MAX => Ok(number),
+        _ => Err(format!("at most {}", perf::CONNECTIONS_MAX)),
+    }
+}
+
+/// Bytes that are to be sent: one at least.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        0 => Err("must be more than 0".into()),
+        bytes => Ok(bytes),
+    }
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".into()),
@@ -226,7 +293,9 @@ mod tests {
         let names: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
         let mut helps = vec![command.render_help().to_string()];
         for name in names {
-            helps.push(command.find_subcommand_mut(&name).expect("just listed").render_help().to_string());
+            let command = command.find_subcommand_mut(&name).expect("just listed");
+            helps.push(command.render_help().to_string());
+            helps.extend(command.get_subcommands_mut().map(|command| command.render_help().to_string()));
         }
         for help in helps {
             for code in ["0", "1", "2", "3", "4", "130", "143"] {

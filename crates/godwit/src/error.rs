@@ -1,6 +1,7 @@
 //! Why a command failed.
 
 use std::io;
+use std::time::Duration;
 
 use godwit_files::OpenRootError;
 use godwit_files::client::{DownloadError, ListError, UploadError, UrlError};
@@ -10,6 +11,7 @@ use thiserror::Error;
 
 use crate::commands::cat::CatError;
 use crate::commands::demo::DemoError;
+use crate::commands::perf::{PerfError, PerfUrlError};
 use crate::signals::StopSignal;
 use crate::stderr;
 
@@ -30,6 +32,8 @@ pub(crate) enum CommandError {
     Cat(CatError),
     #[error(transparent)]
     Demo(DemoError),
+    #[error(transparent)]
+    Perf(PerfError),
     /// Each has been reported already.
     #[error("{failed} of {all} failed")]
     Several { failed: usize, all: usize, first: Box<Self> },
@@ -58,6 +62,12 @@ pub(crate) enum UsageError {
     NoFileName { file: String },
     #[error("{}: `cat` needs a UDT address without a path, as in udt://host:9000", Escaped::new(text))]
     CatIsUdt { text: String },
+    #[error("{}: {error}", Escaped::new(text))]
+    PerfUrl { text: String, error: PerfUrlError },
+    #[error("--bytes is less than a byte for each of --connections; raise the one or lower the other")]
+    LessThanAByteEach,
+    #[error("--secs is more than the longest test, {} hours", max.as_secs() / 3600)]
+    TooLong { max: Duration },
     #[error("--min-rate {min} is above --max-rate {max} (bits per second); lower the one or raise the other")]
     MinAboveMax { min: u64, max: u64 },
     #[error("--min-rate needs --policy fair, high or fixed:RATE; the others keep no minimum, so leave it out")]

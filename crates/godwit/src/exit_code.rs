@@ -36,6 +36,7 @@ impl ExitCode {
             CommandError::Upload { error, .. } => error.fault().into(),
             CommandError::List { error, .. } => error.fault().into(),
             CommandError::Cat(error) => error.fault().into(),
+            CommandError::Perf(error) => error.fault().into(),
             CommandError::Demo(error) => error.fault().into(),
             CommandError::Several { first, .. } => Self::of(first),
             CommandError::Bind(_) | CommandError::OpenRoot(_) | CommandError::Runtime(_) | CommandError::Print(_) => {

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod exit_code;
 mod logging;
+mod noise;
 mod policy;
 mod progress;
 mod signals;

@@ -4,6 +4,7 @@ pub(crate) mod cat;
 pub(crate) mod demo;
 mod get;
 mod ls;
+pub(crate) mod perf;
 mod put;
 mod serve;
 
@@ -57,6 +58,7 @@ pub(crate) async fn run(cli: Cli, mut signals: Signals) -> Result<(), CommandErr
             let controls = [udt_config(&ours, None)?, udt_config(&native, None)?];
             stoppable(demo::run(quiet, controls), &mut signals).await
         }
+        Command::Perf(args) => perf::run(args, &sending, quiet, signals).await,
         Command::Cat(args) => {
             let udt = udt_config(&sending, Some(cat::LINGER))?;
             cat::run(args.try_into()?, &udt, quiet, &mut signals).await
@@ -78,10 +80,10 @@ fn warn_over_tcp(sending: &SendingArgs, quiet: bool, mut transports: impl Iterat
 }
 
 /// Gives a command up when a signal comes. Dropping a transfer keeps what it has stored.
-async fn stoppable(
-    command: impl Future<Output = Result<(), CommandError>>,
+async fn stoppable<T>(
+    command: impl Future<Output = Result<T, CommandError>>,
     signals: &mut Signals,
-) -> Result<(), CommandError> {
+) -> Result<T, CommandError> {
     tokio::select! {
         biased;
         signal = signals.next() => Err(CommandError::Stopped(signal)),

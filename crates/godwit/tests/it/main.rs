@@ -7,6 +7,7 @@ mod disk;
 mod foreign;
 mod interrupted;
 mod lying_server;
+mod perf;
 mod resume;
 mod round_trip;
 mod support;

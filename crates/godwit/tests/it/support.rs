@@ -71,7 +71,8 @@ pub(crate) fn announcement(pipe: impl Read + Send + 'static) -> (Option<String>,
     (url, collect(pipe))
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+/// Reads a pipe to its end.
+pub(crate) fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut text = Vec::new();
         pipe.read_to_end(&mut text).expect("a pipe can be read");

@@ -12,8 +12,10 @@ use crate::scenario::{FlowKind, Reference};
 /// A controller of ours by name: `NAME`, or `NAME,max:MBITS` with a cap; `cap:MBITS` is the fair one with a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct ControllerChoice {
-    kind: ControllerKind,
-    max_rate_bits_per_s: Option<u64>,
+    /// Which one.
+    pub kind: ControllerKind,
+    /// The cap, if any, on the wire.
+    pub max_rate_bits_per_s: Option<u64>,
 }
 
 /// A name that stands for no controller.

@@ -5,6 +5,7 @@
 use std::panic::catch_unwind;
 use std::time::Duration;
 
+use godwit_proto::ControllerKind;
 use godwit_relay::{BurstLoss, CoDelConfig, Discipline, JitterShape, LinkConfig, Policer, Reorder};
 use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
@@ -59,9 +60,7 @@ pub fn run(first: u64, count: u64, traces: bool) -> bool {
 
 /// One random run; a traced one prints the scenario first.
 pub fn run_seed(seed: u64, traces: bool) -> RandomRun {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x0DD_5EED);
-    let is_damaged = rng.random_bool(0.1);
-    let scenario = scenario(&mut rng, is_damaged);
+    let (scenario, is_damaged) = drawn(seed);
     let mut world = World::new(&scenario, seed);
     if is_damaged {
         world.let_damage_arrive();
@@ -72,6 +71,21 @@ pub fn run_seed(seed: u64, traces: bool) -> RandomRun {
     }
     let outcome = run_world(&mut world, &scenario, is_damaged);
     RandomRun { is_damaged, outcome, steps: world.work().0, scenario }
+}
+
+/// The scenario of a seed, and whether it damages packets.
+fn drawn(seed: u64) -> (Scenario, bool) {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x0DD_5EED);
+    let is_damaged = rng.random_bool(0.1);
+    let mut scenario = scenario(&mut rng, is_damaged);
+    // Drawn last, so that the rest of a scenario is what it was before there were so many.
+    let rate = scenario.rate_bits_per_s();
+    for flow in &mut scenario.flows {
+        if let FlowKind::Godwit(own) | FlowKind::ToLibudt(own) = &mut flow.kind {
+            *own = controller(&mut rng, rate);
+        }
+    }
+    (scenario, is_damaged)
 }
 
 fn run_world(world: &mut World, scenario: &Scenario, is_damaged: bool) -> Result<(), Failure> {
@@ -123,6 +137,21 @@ fn flow(rng: &mut Xoshiro256PlusPlus, rtt: Duration, is_damaged: bool) -> Flow {
     flow.workload = workload(rng);
     flow.buffers = buffers(rng);
     flow
+}
+
+/// One of ours, sometimes with a cap. A fixed rate may be twice what the path carries.
+fn controller(rng: &mut Xoshiro256PlusPlus, rate_bits_per_s: f64) -> ControllerChoice {
+    let mut part = || (rate_bits_per_s * logarithmic(rng, 0.1, 2.0)) as u64;
+    let (fixed, cap) = (ControllerKind::Fixed { bits_per_s: part() }, part());
+    let kind = match rng.random_range(0..8) {
+        0 | 1 => ControllerKind::Native,
+        2 => ControllerKind::Low,
+        3 => ControllerKind::High,
+        4 => ControllerKind::Cubic,
+        5 => fixed,
+        _ => ControllerKind::Fair,
+    };
+    ControllerChoice { kind, max_rate_bits_per_s: rng.random_bool(0.1).then_some(cap) }
 }
 
 fn faults(rng: &mut Xoshiro256PlusPlus, is_damaged: bool) -> LinkConfig {
@@ -221,4 +250,28 @@ fn change(rng: &mut Xoshiro256PlusPlus, scenario: &Scenario) -> Change {
 /// Between the two, each order of magnitude as likely as the next.
 fn logarithmic(rng: &mut Xoshiro256PlusPlus, min: f64, max: f64) -> f64 {
     min * (max / min).powf(rng.random::<f64>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::discriminant;
+
+    use super::*;
+
+    /// Among the seeds that `cargo test` runs.
+    #[test]
+    fn each_controller_is_drawn() {
+        let flows = (0..40).flat_map(|seed| drawn(seed).0.flows);
+        let kinds: Vec<_> = flows
+            .filter_map(|flow| match flow.kind {
+                FlowKind::Godwit(own) => Some(discriminant(&own.kind)),
+                _ => None,
+            })
+            .collect();
+        let fixed = ControllerKind::Fixed { bits_per_s: 1 };
+        let tide = [ControllerKind::Fair, ControllerKind::Low, ControllerKind::High, fixed];
+        for kind in tide.into_iter().chain([ControllerKind::Native, ControllerKind::Cubic]) {
+            assert!(kinds.contains(&discriminant(&kind)), "{kind:?}");
+        }
+    }
 }

@@ -467,4 +467,44 @@ mod tests {
         );
         assert_eq!(flights.pop_cohort(), report(2, 4 + 70, 4 + 70, 70));
     }
+
+    /// Design point 6 and lesson 4: the cumulative position stands at a gap, and the peer's count tells all the same.
+    #[test]
+    fn a_peer_that_counts_leaves_nothing_in_the_pipe_behind_a_gap() {
+        let (mut flights, ms) = with_a_gap();
+        flights.count_received(ms(106), 6);
+        assert_eq!((flights.pipe(), flights.delivered_total()), (13, 6));
+        flights.count_received(ms(110), 10);
+        assert_eq!((flights.pipe(), flights.delivered_total()), (9, 10), "no position says which");
+        flights.count_received(ms(119), 19);
+        assert_eq!((flights.pipe(), flights.delivered_total()), (0, 19));
+        flights.resend(ms(120), 5, 2);
+        assert_eq!(flights.pipe(), 1);
+        flights.count_received(ms(220), 20);
+        assert_eq!((flights.pipe(), flights.delivered_total()), (0, 20));
+    }
+
+    /// Lesson 3: each gap that is closed lets the position jump by a round-trip's worth of packets, which had arrived one by one.
+    #[test]
+    fn a_position_that_jumps_is_no_rate() {
+        let start = crate::tests::epoch();
+        let ms = |millis: u64| start + Duration::from_millis(millis);
+        let mut flights = Flights::new(start);
+        let mut rates = Vec::new();
+        // A packet per millisecond; after a round-trip the peer says of each that it is missing, or where its position is.
+        for now in 0..2000 {
+            flights.push(ms(now), false, 1);
+            let Some(arrived) = now.checked_sub(100) else { continue };
+            if arrived % 150 == 20 {
+                flights.deliver_before(ms(now), arrived);
+                flights.lose(arrived);
+                flights.resend(ms(now), arrived, 1);
+            }
+            // The gap stays for a round-trip.
+            let position = if (20..120).contains(&(arrived % 150)) { arrived / 150 * 150 + 20 } else { arrived };
+            flights.release_before(ms(now), position);
+            rates.extend(flights.take_news().1.map(|sample| sample.packets_per_s()));
+        }
+        assert!(rates.len() > 100 && rates.iter().all(|&rate| rate < 1100.0), "{rates:?}");
+    }
 }

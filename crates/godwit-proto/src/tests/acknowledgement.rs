@@ -84,3 +84,27 @@ fn light_acks_become_rarer_where_many_packets_come() {
         .collect();
     assert_eq!(controls(&sent).iter().filter_map(position).collect::<Vec<_>>(), expected);
 }
+
+/// Lesson 5 of the controller's design: a pace that each acknowledgement hurries a little is no pace.
+#[test]
+fn acknowledgements_do_not_hurry_the_next_packet() {
+    let sent = |is_acknowledged: bool| {
+        let fixed = ControllerKind::Fixed { bits_per_s: 100_000_000 };
+        let config = Config::builder().controller(fixed).send_buffer_bytes(16 << 20).build().expect("valid");
+        let mut puppet = Puppet::connected(config);
+        let mut packets = 0;
+        for number in 1..=2000 {
+            let mut out = puppet.write(&noise(10_000));
+            out.extend(puppet.pass_for(Duration::from_micros(100)));
+            packets += data_packets(&out).len();
+            if is_acknowledged {
+                packets += data_packets(&puppet.receive(&puppet.ack(number, packets as u32, 8192))).len();
+            }
+        }
+        packets
+    };
+    let expected = 100e6 * 0.2 / 12_000.0;
+    for packets in [sent(false), sent(true)] {
+        assert!((packets as f64 / expected - 1.0).abs() < 0.02, "{packets} instead of {expected}");
+    }
+}

@@ -399,3 +399,6 @@ impl Core {
         (self.random >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
+
+#[cfg(test)]
+mod tests;

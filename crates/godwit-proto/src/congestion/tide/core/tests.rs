@@ -1,0 +1,290 @@
+//! What the design learnt by being wrong (docs/congestion.md, "Lessons"), on the state machine alone.
+
+mod path;
+
+use self::path::{CAPACITY, CLEAN, Flow, Path};
+use super::super::pulse::Pulse;
+use super::*;
+
+/// Design point 1.
+#[test]
+fn random_loss_costs_no_more_than_itself() {
+    for loss in [0.001, 0.01, 0.05, 0.1] {
+        let (mut flow, mut path) = (Flow::new(), Path { loss, ..CLEAN });
+        flow.run(50, &mut path);
+        let (goodput, _) = flow.run(250, &mut path);
+        assert!(goodput > 0.98 * (1.0 - loss) * CAPACITY, "{loss}: {goodput}");
+    }
+}
+
+/// Design points 1 and 2: what a policer drops stays as long as the rate does.
+#[test]
+fn loss_that_follows_the_rate_is_not_compensated() {
+    for bucket in [20.0, 200.0] {
+        let (mut flow, mut path) = (Flow::new(), Path { bucket: Some(bucket), ..CLEAN });
+        flow.run(100, &mut path);
+        let (goodput, lost) = flow.run(400, &mut path);
+        assert!(goodput > 0.9 * CAPACITY && lost < 0.02, "{bucket}: {goodput}, {lost} lost");
+        assert!(flow.core.floor.value() < 0.005, "{bucket}: {}", flow.core.floor.value());
+    }
+}
+
+/// Design point 2, and where we go further: what stays in a first test is believed when it stays at 0.7 of what arrives.
+#[test]
+fn loss_that_was_never_seen_before_is_proven_twice() {
+    for (lost_at_last, floor) in [(160, 0.2), (0, 0.0)] {
+        let mut flow = Flow::cruising();
+        flow.hear(0.0, CAPACITY);
+        for (lost, pace) in [(160, 0.95 * 0.8), (160, 0.7), (lost_at_last, 1.0)] {
+            assert_eq!(flow.core.floor.value(), 0.0);
+            let cohort = flow.core.cohort();
+            (0..2).for_each(|_| flow.hear(0.0, CAPACITY));
+            flow.report(cohort, 800, lost);
+            let expected = pace * CAPACITY / (1.0 - flow.core.floor.value());
+            assert!((flow.core.pace() / expected - 1.0).abs() < 0.06, "{} instead of {expected}", flow.core.pace());
+        }
+        assert_eq!(flow.core.floor.value(), floor);
+    }
+}
+
+/// Design point 2.
+#[test]
+fn what_a_down_test_refuted_is_not_learnt_again() {
+    let mut floor = LossFloor::new();
+    let learn = |floor: &mut LossFloor| (0..20).for_each(|_| floor.learn(Tally { sent: 300, lost: 24 }));
+    learn(&mut floor);
+    assert!((floor.value() - 0.08).abs() < 1e-9);
+    for (left, most) in [(0.01, 0.015), (0.0, 0.003)] {
+        floor.refute(left);
+        learn(&mut floor);
+        assert!((floor.value() - most).abs() < 1e-9, "{}", floor.value());
+    }
+    floor.validate(0.08);
+    learn(&mut floor);
+    assert!((floor.value() - 0.08).abs() < 1e-9);
+}
+
+/// Design point 2.
+#[test]
+fn a_floor_of_loss_is_tested_again_every_five_seconds() {
+    let (mut flow, mut path) = (Flow::new(), Path { loss: 0.05, ..CLEAN });
+    flow.run(150, &mut path);
+    let mut tests = 0;
+    let mut is_slow = false;
+    for _ in 0..300 {
+        flow.round(&mut path);
+        let was_slow = std::mem::replace(&mut is_slow, flow.core.pace() < 0.96 * flow.core.bandwidth());
+        tests += u32::from(is_slow && !was_slow);
+    }
+    assert!((5..=12).contains(&tests), "{tests} in 30 s");
+}
+
+/// Design point 7: of two flows with one queue between their targets the larger gives way to the smaller.
+#[test]
+fn the_target_queue_falls_with_the_rate() {
+    let flow = Flow::cruising();
+    let targets = [833.0, CAPACITY, 83_330.0, 833_300.0].map(|rate| (flow.core.target_queue_at(rate) * 1e4).round());
+    assert_eq!(targets, [105.0, 40.0, 19.0, 13.0], "tenths of milliseconds");
+    let gain = |rate: f64| {
+        let mut flow = flow.clone();
+        flow.core.bandwidth.reset(rate);
+        flow.hear(0.003, rate);
+        flow.core.pace() / rate
+    };
+    assert!(gain(CAPACITY / 4.0) > 1.005 && gain(4.0 * CAPACITY) < 0.999);
+}
+
+/// Design point 8: beside one who fills the buffer the window grows as CUBIC's does, until a drain test finds the queue gone.
+#[test]
+fn a_queue_that_does_not_drain_is_competed_for_until_it_does() {
+    let mut flow = Flow::competing();
+    let share = CAPACITY / 2.0;
+    let window = flow.core.competition.expect("it has just begun").window();
+    (0..60).for_each(|_| flow.hear(0.06, share));
+    let grown = flow.core.competition.map(|it| it.window());
+    assert!(grown > Some(window + 10.0), "{grown:?} after {window}");
+    for _ in 0..300 {
+        // The other has left: the queue is ours, and goes when we drain it.
+        let is_drained = matches!(flow.core.state, State::ProbeRtt(_));
+        flow.hear(if is_drained { 0.0 } else { 0.06 }, share);
+        if flow.core.competition.is_none() {
+            return;
+        }
+    }
+    panic!("30 s were not enough");
+}
+
+/// Lesson 6: a step is taken back unless it brought something, and the next waits.
+#[test]
+fn a_pulse_looks_at_its_effect_before_the_next() {
+    let gains = |carried: &dyn Fn(f64) -> f64| {
+        let mut pulse = Pulse::default();
+        let mut rate = 1.0;
+        let gain = |round: u32| {
+            let now = f64::from(round);
+            pulse.on_round(now, rate, true, true, 4, now + 3.0);
+            let gain = if pulse.is_up() { pulse.gain() } else { 1.0 };
+            rate = carried(rate * gain);
+            gain
+        };
+        (1..=12).map(gain).collect::<Vec<_>>()
+    };
+    let (up, full, free) = (1.05, gains(&|_| 1.0), gains(&|rate| rate));
+    assert_eq!(full, [up, 1.0, 1.0, 1.0, 1.0, 1.0, up, 1.0, 1.0, 1.0, 1.0, 1.0]);
+    assert_eq!(free, [up, 1.0, 1.1, 1.0, 1.25, 1.0, 1.5, 1.0, 2.0, 1.0, 2.0, 1.0]);
+}
+
+/// Lesson 6: alone on a link a flow neither swings nor meets anybody.
+#[test]
+fn a_flow_alone_settles_at_its_target() {
+    let (mut flow, mut path) = (Flow::cruising(), CLEAN);
+    let mut calm = 0;
+    for _ in 0..300 {
+        flow.round(&mut path);
+        assert!(flow.core.competition.is_none());
+        calm = if flow.core.state == State::Cruise { calm + 1 } else { 0 };
+        let is_near = (0.003_5..0.004_6).contains(&path.queue);
+        assert!(calm < 30 || is_near, "{} s of queue after {calm} rounds", path.queue);
+    }
+}
+
+/// Lesson 7.
+#[test]
+fn loss_beside_a_standing_queue_teaches_no_floor() {
+    let mut flow = Flow::cruising();
+    for _ in 0..30 {
+        let cohort = flow.core.cohort();
+        flow.hear(0.01, CAPACITY);
+        flow.report(cohort, 800, 64);
+    }
+    assert_eq!(flow.core.floor.value(), 0.0);
+}
+
+/// Lesson 8: below what arrived of the cohort that lost, not below the best rate ever seen.
+#[test]
+fn a_down_test_is_slower_than_what_arrived() {
+    let mut flow = Flow::cruising();
+    flow.hear(0.0, 1.2 * CAPACITY);
+    let cohort = flow.core.cohort();
+    let pace = flow.core.cohorts.back().expect("the one that is sent now").pace;
+    flow.hear(0.0, CAPACITY);
+    flow.report(cohort, 800, 160);
+    assert!(matches!(flow.core.test, DownTest::Sending(_)), "{:?}", flow.core.test);
+    let expected = 0.95 * 0.8 * pace;
+    assert!((flow.core.pace() - expected).abs() < 1.0, "{} instead of {expected}", flow.core.pace());
+}
+
+/// Lesson 9.
+#[test]
+fn losses_of_the_start_up_are_not_judged_afterwards() {
+    let (mut flow, mut path) = (Flow::new(), CLEAN);
+    while flow.core.state == State::Startup {
+        flow.round(&mut path);
+    }
+    let late = flow.core.cohorts.iter().find(|cohort| cohort.purpose == Purpose::Startup);
+    let late = late.expect("the start-up has cohorts").id;
+    (0..20).for_each(|_| flow.round(&mut path));
+    (0..2).for_each(|_| flow.hear(0.0, CAPACITY));
+    assert_eq!((flow.core.state, flow.core.test), (State::Cruise, DownTest::None));
+    let before = (flow.core.bandwidth(), flow.core.pace());
+    flow.report(late, 1600, 600);
+    assert_eq!((flow.core.bandwidth(), flow.core.pace(), flow.core.test), (before.0, before.1, DownTest::None));
+}
+
+/// Lesson 10.
+#[test]
+fn a_rate_that_is_held_does_not_creep_down() {
+    let (mut flow, mut path) = (Flow::cruising(), CLEAN);
+    let cohort = flow.core.cohort();
+    flow.hear(0.01, CAPACITY);
+    flow.report(cohort, 800, 40);
+    let until = flow.core.hold.until;
+    assert!(until > flow.now + 1.9, "an overflow holds the rate");
+    flow.run(5, &mut path);
+    while flow.now < until {
+        flow.round(&mut path);
+        assert!(flow.core.pace() > 0.98 * CAPACITY, "{}", flow.core.pace());
+    }
+}
+
+/// Lesson 11: a target above what the buffer holds would only ever lose.
+#[test]
+fn any_loss_beside_a_short_queue_teaches_the_depth_of_the_buffer() {
+    let mut flow = Flow::cruising();
+    flow.hear(0.002, CAPACITY);
+    let cohort = flow.core.cohort();
+    flow.hear(0.002, CAPACITY);
+    flow.report(cohort, 800, 1);
+    assert!((flow.core.target_queue() - 0.001).abs() < 1e-4, "{}", flow.core.target_queue());
+    let (mut flow, mut path) = (Flow::new(), Path { buffer: 0.002, ..CLEAN });
+    flow.run(50, &mut path);
+    let (goodput, lost) = flow.run(250, &mut path);
+    assert!(goodput > 0.98 * CAPACITY && lost < 0.002, "{goodput}, {lost} lost");
+}
+
+/// Lesson 12.
+#[test]
+fn one_overflow_cuts_the_window_once() {
+    let mut flow = Flow::competing();
+    let mut round = || {
+        let cohort = flow.core.cohort();
+        flow.hear(0.06, CAPACITY / 2.0);
+        cohort
+    };
+    let before = [round(), round(), round()];
+    let window = |flow: &Flow| flow.core.competition.expect("the queue stands").window();
+    let whole = window(&flow);
+    let windows = before.map(|cohort| {
+        flow.report(cohort, 400, 20);
+        window(&flow) / whole
+    });
+    assert_eq!(windows, [0.7; 3]);
+    (0..2).for_each(|_| flow.hear(0.06, CAPACITY / 2.0));
+    let after = flow.core.cohort();
+    flow.hear(0.06, CAPACITY / 2.0);
+    let grown = window(&flow);
+    flow.report(after, 400, 20);
+    assert_eq!(window(&flow) / grown, 0.7);
+}
+
+/// Lesson 13.
+#[test]
+fn what_arrives_during_a_drain_test_is_no_share() {
+    for queue in [0.0, 0.06] {
+        let mut flow = Flow::competing();
+        while !matches!(flow.core.state, State::ProbeRtt(_)) {
+            flow.hear(0.06, CAPACITY / 2.0);
+        }
+        let before = flow.core.bandwidth();
+        while matches!(flow.core.state, State::ProbeRtt(_)) {
+            flow.hear(queue, CAPACITY / 4.0);
+        }
+        assert_eq!((flow.core.bandwidth(), flow.core.competition.is_none()), (before, queue == 0.0));
+    }
+}
+
+/// Design point 8 and lesson 14: whoever is older or younger drains at the same moments of the wall's clock.
+#[test]
+fn flows_of_different_ages_drain_together() {
+    let tests = |age: f64| {
+        let mut contest = Contest::new(1e9 - age);
+        contest.entered(age + 1.0, false);
+        let mut at = Vec::new();
+        for tick in 100..6000 {
+            let since = f64::from(tick) / 100.0;
+            if contest.is_slot_due(age + since, 0.05) {
+                contest.start_slot(age + since);
+                at.push(tick);
+            }
+        }
+        at
+    };
+    let old = tests(1234.5);
+    assert!(old.len() >= 11 && old == tests(0.0) && old == tests(7.77), "{old:?}");
+    let looks = |age: f64| {
+        let mut contest = Contest::new(1e9 - age);
+        contest.is_new_slot(age);
+        (1..6000).filter(|&tick| contest.is_new_slot(age + f64::from(tick) / 100.0)).collect::<Vec<_>>()
+    };
+    assert!(looks(1234.5).len() >= 5 && looks(1234.5) == looks(7.77), "{:?}", looks(0.0));
+}

@@ -48,6 +48,7 @@ mod server;
 mod server_body;
 mod server_connection;
 pub mod tcp;
+pub mod tcp_info;
 mod transport;
 mod udt;
 mod upload_gate;

@@ -59,13 +59,12 @@ fn all_bytes_are_counted_where_they_arrive() {
         assert!(number(&result, "sender_seconds") > 0.0 && number(&result, "jain_index") == 1.0, "{result}");
         assert!(number(&result, "cpu_seconds_sender") > 0.0 && number(&result, "cpu_seconds_receiver") > 0.0);
         assert_eq!((&result["connections"], &result["interrupted"]), (&Value::from(1), &Value::from(false)));
-        if scheme == "udt" {
+        // Over TCP the kernel has to tell, and may not.
+        if scheme == "udt" || !result["rtt_us"].is_null() {
             assert!(number(&result, "retransmitted_packets") >= 0.0 && number(&result, "rtt_us") > 0.0, "{result}");
-            assert!(
-                number(&result, "sent_packets") >= 5_000_001.0 / 65_535.0 && result["policy"] == "fair",
-                "{result}"
-            );
+            assert!(number(&result, "sent_packets") >= 5_000_001.0 / 65_535.0, "{result}");
         }
+        assert_eq!(result["policy"], if scheme == "udt" { Value::from("fair") } else { Value::Null });
         server.signal(Signal::TERM);
         server.finish().expect(143).says("4.77 MiB in ");
     }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use godwit_http::Transport;
+use godwit_http::{Transport, tcp_info};
 use godwit_udt::{Endpoint, Stream};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -102,8 +102,12 @@ impl Connection {
                     duplicate_packets: Some(stats.receiver.duplicate_packets),
                 }
             }
-            // The kernel counts for itself.
-            Self::Tcp { .. } => Counters::default(),
+            Self::Tcp { stream, .. } => tcp_info::read(stream).map_or_else(Counters::default, |info| Counters {
+                sent_packets: info.sent_segments,
+                retransmitted_packets: Some(info.retransmitted_segments),
+                rtt: Some(info.rtt),
+                duplicate_packets: None,
+            }),
         }
     }
 

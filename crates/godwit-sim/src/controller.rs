@@ -75,7 +75,7 @@ pub struct Contender(FlowKind);
 
 impl Contender {
     /// The names, for help and errors.
-    pub const NAMES: &str = "native, fair, low, high, fixed:MBITS, cubic, tcp-cubic, tcp-bbr; one of ours with ,max:MBITS after it is capped";
+    pub const NAMES: &str = "native, fair, low, high, fixed:MBITS, cubic, tcp-cubic, tcp-bbr, tcp-bbr1; one of ours with ,max:MBITS after it is capped";
     /// Who it is unless another is asked for.
     pub const DEFAULT_NAME: &str = "fair";
 
@@ -94,7 +94,7 @@ impl Contender {
                 ControllerKind::Cubic => reference.cubic,
                 _ => reference.fair,
             },
-            FlowKind::FromLibudt | FlowKind::Libudt => None,
+            FlowKind::Rival(RivalKind::BbrV1) | FlowKind::FromLibudt | FlowKind::Libudt => None,
         }
     }
 
@@ -124,6 +124,7 @@ impl FromStr for Contender {
         match name {
             "tcp-cubic" => Ok(Self(FlowKind::Rival(RivalKind::Cubic))),
             "tcp-bbr" => Ok(Self(FlowKind::Rival(RivalKind::Bbr))),
+            "tcp-bbr1" => Ok(Self(FlowKind::Rival(RivalKind::BbrV1))),
             name => name.parse().map(|controller| Self(FlowKind::Godwit(controller))),
         }
     }

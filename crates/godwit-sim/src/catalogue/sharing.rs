@@ -10,6 +10,7 @@ use crate::scenario::{Flow, FlowKind, Scenario};
 
 const CUBIC: FlowKind = FlowKind::Rival(RivalKind::Cubic);
 const BBR: FlowKind = FlowKind::Rival(RivalKind::Bbr);
+const BBR_V1: FlowKind = FlowKind::Rival(RivalKind::BbrV1);
 
 pub(super) fn scenarios(contender: Contender) -> Vec<Scenario> {
     let mut all = among_ourselves(contender.flow());
@@ -74,6 +75,9 @@ fn against_others(own: FlowKind) -> Vec<Scenario> {
     let crowd = duel("vs-3-cubic-100M-40ms-1BDP", 1.0, &[own, CUBIC, CUBIC, CUBIC]).staggered(0.5);
     all.push(crowd.must([Line::Portion { flow: 0, min: 0.15, max: 0.4 }]).numbered("28"));
     all.push(duel("vs-bbr-100M-40ms-1BDP", 1.0, &[own, BBR]).must(each_at_least(0.25)).numbered("30"));
+    // Linux' own, as on the other side of most downloads.
+    all.push(duel("vs-bbr1-100M-40ms-1BDP", 1.0, &[own, BBR_V1]).must(each_at_least(0.3)));
+    all.push(duel("bbr1-first-100M-40ms-1BDP", 1.0, &[BBR_V1, own]).must(each_at_least(0.3)));
     let mut left = duel("cubic-leaves-100M-40ms-2BDP", 2.0, &[own, CUBIC]).staggered(3.0);
     left.flows[1].stop = Some(Duration::from_secs(30));
     let max_ms = 1.5 * target_queue_ms(100.0);

@@ -4,6 +4,7 @@
 //! about sharing, the window and the rate over time, follows RFC 9438, RFC 9406 and the BBR draft.
 
 mod bbr;
+mod bbr_v1;
 mod cubic;
 mod receiver;
 mod sender;
@@ -15,6 +16,7 @@ pub use receiver::TcpReceiver;
 pub use sender::TcpSender;
 
 use bbr::Bbr;
+use bbr_v1::BbrV1;
 use cubic::Cubic;
 
 /// Which congestion control a TCP model has.
@@ -24,6 +26,8 @@ pub enum RivalKind {
     Cubic,
     /// BBRv3, simplified.
     Bbr,
+    /// BBR as Linux has it.
+    BbrV1,
 }
 
 /// What an acknowledgement taught the sender.
@@ -53,6 +57,7 @@ struct Acked {
 enum Brain {
     Cubic(Cubic),
     Bbr(Bbr),
+    BbrV1(BbrV1),
 }
 
 impl Brain {
@@ -60,6 +65,7 @@ impl Brain {
         match kind {
             RivalKind::Cubic => Self::Cubic(Cubic::new()),
             RivalKind::Bbr => Self::Bbr(Bbr::new(seed)),
+            RivalKind::BbrV1 => Self::BbrV1(BbrV1::new(seed)),
         }
     }
 
@@ -67,6 +73,7 @@ impl Brain {
         match self {
             Self::Cubic(cubic) => cubic.on_ack(acked),
             Self::Bbr(bbr) => bbr.on_ack(acked),
+            Self::BbrV1(bbr) => bbr.on_ack(acked),
         }
     }
 
@@ -74,6 +81,7 @@ impl Brain {
         match self {
             Self::Cubic(cubic) => cubic.on_timeout(),
             Self::Bbr(bbr) => bbr.on_timeout(),
+            Self::BbrV1(bbr) => bbr.on_timeout(),
         }
     }
 
@@ -82,6 +90,7 @@ impl Brain {
         match self {
             Self::Cubic(cubic) => cubic.window(),
             Self::Bbr(bbr) => bbr.window(),
+            Self::BbrV1(bbr) => bbr.window(),
         }
     }
 
@@ -90,6 +99,7 @@ impl Brain {
         match self {
             Self::Cubic(cubic) => cubic.pace(srtt_s),
             Self::Bbr(bbr) => bbr.pace(srtt_s),
+            Self::BbrV1(bbr) => bbr.pace(srtt_s),
         }
     }
 }

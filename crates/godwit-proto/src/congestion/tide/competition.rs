@@ -1,5 +1,7 @@
 //! The competitive mode: while others fill the buffer, a window that grows and falls as CUBIC's does (RFC 9438).
 
+use super::unyielding::Unyielding;
+
 /// CUBIC's scaling constant, packets per second cubed.
 const C: f64 = 0.4;
 /// What remains of the window after a loss.
@@ -9,9 +11,11 @@ const BETA_HIGH: f64 = 0.88;
 /// The additive increase per RTT that is as fair to Reno as beta is.
 const RENO_INCREASE: f64 = 0.53;
 const WINDOW_MIN: f64 = 4.0;
+/// How much faster than the window asks for, so that acknowledgements and not the pace decide.
+const PACE_GAIN: f64 = 1.1;
 
 /// Windows are in packets, times in seconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Competition {
     window: f64,
     window_max: f64,
@@ -20,11 +24,13 @@ pub(super) struct Competition {
     epoch: Option<f64>,
     /// Whether the policy is high: it grows faster and falls less.
     is_high: bool,
+    /// Beside one who does not yield to loss its law counts, and not the window.
+    unyielding: Option<Unyielding>,
 }
 
 impl Competition {
     pub(super) fn new(window: f64, is_high: bool) -> Self {
-        Self { window, window_max: window, reno: window, epoch: None, is_high }
+        Self { window, window_max: window, reno: window, epoch: None, is_high, unyielding: None }
     }
 
     /// Another policy, from now on.
@@ -32,8 +38,41 @@ impl Competition {
         self.is_high = is_high;
     }
 
-    pub(super) fn window(&self) -> f64 {
-        self.window
+    pub(super) fn window(&self, min_rtt: f64) -> f64 {
+        self.unyielding.as_ref().map_or(self.window, |unyielding| unyielding.window(min_rtt))
+    }
+
+    /// Packets per second.
+    pub(super) fn pace(&self, rtt: f64) -> f64 {
+        self.unyielding.as_ref().map_or(PACE_GAIN * self.window / rtt, Unyielding::pace)
+    }
+
+    /// One who does not yield to loss was seen.
+    pub(super) fn stand(&mut self, rate: f64) {
+        self.unyielding.get_or_insert_with(|| Unyielding::new(rate));
+    }
+
+    /// That one has gone, or the path loses too much: back to the window, for this rate.
+    pub(super) fn give_way(&mut self, rate: f64, rtt: f64) {
+        if self.unyielding.take().is_some() {
+            *self = Self::new((rate * rtt).max(WINDOW_MIN), self.is_high);
+        }
+    }
+
+    /// A round is over, in which packets arrived at up to this rate.
+    pub(super) fn on_round(&mut self, rate: f64) {
+        if let Some(unyielding) = &mut self.unyielding {
+            unyielding.on_round(rate);
+        }
+    }
+
+    pub(super) fn is_standing(&self) -> bool {
+        self.unyielding.is_some()
+    }
+
+    /// Of a cohort so much was lost, above what the path explains: whether that may be a reason to reduce.
+    pub(super) fn minds(&mut self, excess: f64) -> bool {
+        self.unyielding.as_mut().is_none_or(|unyielding| unyielding.minds(excess))
     }
 
     /// Packets were delivered.

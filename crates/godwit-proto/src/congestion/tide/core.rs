@@ -26,6 +26,7 @@ use super::policy::{Policy, PolicyKind};
 use super::pulse::Pulse;
 use super::queue_cap::QueueCap;
 use super::safety_net::{SafetyNet, Verdict};
+use super::unyielding::Watch;
 
 /// Rounds shorter than this are joined: a receiver acknowledges each 10 ms.
 const ROUND_MIN: f64 = 0.010;
@@ -106,6 +107,7 @@ pub(super) struct Core {
     safety_net: SafetyNet,
     competition: Option<Competition>,
     contest: Contest,
+    watch: Watch,
     gain: f64,
     /// The mean error of the queue over the last rounds.
     lean: f64,
@@ -140,6 +142,7 @@ impl Core {
             safety_net: SafetyNet::default(),
             competition: None,
             contest: Contest::new(wall_clock),
+            watch: Watch::default(),
             gain: 1.0,
             lean: 0.0,
             hold: Hold { until: 0.0, rate: f64::MAX },
@@ -197,6 +200,9 @@ impl Core {
             && let Some(competition) = &mut self.competition
         {
             competition.grow(ack.now, ack.newly_delivered, self.delay.smoothed());
+            if ack.rtt.is_some() && self.watch.on_sample(ack.now, self.delay.queue(), self.delay.min_rtt()) {
+                competition.stand(self.bandwidth.estimate());
+            }
         }
         if self.state == State::Startup {
             self.take_hint(ack);
@@ -289,7 +295,9 @@ impl Core {
         match (self.state, &self.competition) {
             (State::Startup, _) => self.startup_window(bdp) + aggregation + FIRST_FLIGHT_PACKETS,
             (State::ProbeRtt(_), _) => 0.8 * bdp + aggregation,
-            (State::Cruise, Some(competition)) => competition.window() * (1.0 + floor) + aggregation,
+            (State::Cruise, Some(competition)) => {
+                competition.window(self.delay.min_rtt()) * (1.0 + floor) + aggregation
+            }
             (State::Drain { .. }, _) => bdp + aggregation,
             // A plain receiver leaves us blind for an RTT after each hole.
             _ if !self.is_exact => (2.5 + 4.0 * floor) * bdp + aggregation + bandwidth * self.delay.jitter(),
@@ -328,7 +336,7 @@ impl Core {
             (State::Drain { .. }, _) => 0.5 * compensated,
             (State::ProbeRtt(_), Some(_)) => 0.5 * compensated,
             (State::ProbeRtt(_), None) => 0.75 * compensated,
-            (State::Cruise, Some(competition)) => 1.1 * competition.window() / self.delay.smoothed() / (1.0 - floor),
+            (State::Cruise, Some(competition)) => competition.pace(self.delay.smoothed()) / (1.0 - floor),
             (State::Cruise, None) => match self.test {
                 DownTest::Sending(test) => test.pace,
                 _ if self.now < self.hold.until => self.gain * bandwidth.min(self.hold.rate) / (1.0 - floor),

@@ -14,6 +14,7 @@ mod policy;
 mod pulse;
 mod queue_cap;
 mod safety_net;
+mod unyielding;
 
 use std::time::{Duration, Instant};
 

@@ -19,7 +19,15 @@ const LEAN_SLOWEST: f64 = -0.008;
 
 impl Core {
     pub(super) fn on_competitive_round(&mut self) {
-        if self.contest.is_slot_due(self.now, self.delay.min_rtt()) {
+        self.watch.on_round(self.delay.queue());
+        let Some(competition) = &mut self.competition else { return };
+        let rate = self.bandwidth.last_round();
+        competition.on_round(rate);
+        if self.watch.is_forgotten(self.now) {
+            competition.give_way(rate, self.delay.smoothed());
+        }
+        // One who does not yield fills what we drain, and shows us the least RTT himself.
+        if !competition.is_standing() && self.contest.is_slot_due(self.now, self.delay.min_rtt()) {
             self.contest.start_slot(self.now);
             self.probe_rtt();
         } else {

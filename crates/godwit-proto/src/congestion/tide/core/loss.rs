@@ -45,12 +45,14 @@ impl Core {
             peak > 0.95 * self.delay.long_queue_max() && self.delay.long_queue_max() > 3.0 * self.target_queue();
         let is_overflow = lost >= 1.0 + self.floor.explained(tally.sent, 3.0);
         let is_masked_overflow = expected > 0.5 && lost > expected && is_at_peak;
-        if (is_overflow || is_masked_overflow) && cohort.id > self.reacted_to {
+        let recent = self.bandwidth.recent();
+        let Some(competition) = &mut self.competition else { return };
+        let may_reduce = competition.minds(tally.loss() - self.floor.value());
+        if may_reduce && (is_overflow || is_masked_overflow) && cohort.id > self.reacted_to {
             self.reacted_to = self.cohort + 1;
             self.last_reaction = self.now;
-            if let Some(competition) = &mut self.competition {
-                competition.reduce();
-            }
+            competition.give_way(recent, self.delay.smoothed());
+            competition.reduce();
         }
     }
 

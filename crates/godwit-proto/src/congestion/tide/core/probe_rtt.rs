@@ -14,6 +14,7 @@ pub(super) struct ProbeRtt {
 
 impl Core {
     pub(super) fn probe_rtt(&mut self) {
+        self.watch.on_drain(self.now);
         self.state = State::ProbeRtt(ProbeRtt {
             since: self.now,
             round: self.bandwidth.round(),
@@ -47,7 +48,7 @@ impl Core {
         let is_alone = probe.queue_min < (0.75 * self.target_queue()).max(0.05 * probe.queue_before);
         match &mut self.competition {
             Some(competition) if is_alone => {
-                let window = competition.window();
+                let window = competition.window(self.delay.min_rtt());
                 self.competition = None;
                 (self.gain, self.lean) = (1.0, 0.0);
                 let until = self.now + 2.0_f64.max(15.0 * self.delay.min_rtt());

@@ -107,18 +107,19 @@ fn short() -> Vec<Scenario> {
 
 /// Several flows behind one queue of 1 BDP, and one that has it to itself.
 fn sharing() -> Vec<Scenario> {
-    let cases: [(&str, &str, &[&'static str]); 5] = [
-        ("alone", "one of ours: how much queue it makes", &[UDT_FAIR]),
-        ("share-cubic", "one of ours and one TCP CUBIC", &[TCP_CUBIC, UDT_FAIR]),
-        ("share-bbr", "one of ours and one TCP BBR", &[TCP_BBR, UDT_FAIR]),
-        ("share-ours", "two of ours", &[UDT_FAIR, UDT_FAIR]),
-        ("low-cubic", "our scavenger beside one TCP CUBIC", &[TCP_CUBIC, UDT_LOW]),
+    let cases: [(&str, &str, &[&'static str], Duration); 5] = [
+        ("alone", "one of ours: how much queue it makes", &[UDT_FAIR], MINUTE),
+        ("share-cubic", "one of ours and one TCP CUBIC", &[TCP_CUBIC, UDT_FAIR], MINUTE),
+        // It takes two of BBR's periods of ten seconds to recognise it, and another to get a share.
+        ("share-bbr", "one of ours and one TCP BBR, two minutes", &[TCP_BBR, UDT_FAIR], 2 * MINUTE),
+        ("share-ours", "two of ours", &[UDT_FAIR, UDT_FAIR], MINUTE),
+        ("low-cubic", "our scavenger beside one TCP CUBIC", &[TCP_CUBIC, UDT_LOW], MINUTE),
     ];
-    let scenario = |(name, about, peers): (&str, &str, &[&'static str])| Scenario {
+    let scenario = |(name, about, peers, duration): (&str, &str, &[&'static str], _)| Scenario {
         name: name.to_owned(),
         about: format!("{about}, 100 Mbit/s, RTT 50 ms, queue 1 BDP"),
         network: NetworkConfig { hosts_left: peers.len(), hosts_right: peers.len(), ..path(100_000_000, 50, 0.0) },
-        workload: Workload::Sharing { flows: staggered(peers), duration: MINUTE },
+        workload: Workload::Sharing { flows: staggered(peers), duration },
     };
     cases.map(scenario).into()
 }

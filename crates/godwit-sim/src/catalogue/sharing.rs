@@ -76,8 +76,8 @@ fn against_others(own: FlowKind) -> Vec<Scenario> {
     all.push(crowd.must([Line::Portion { flow: 0, min: 0.15, max: 0.4 }]).numbered("28"));
     all.push(duel("vs-bbr-100M-40ms-1BDP", 1.0, &[own, BBR]).must(each_at_least(0.25)).numbered("30"));
     // Linux' own, as on the other side of most downloads.
-    all.push(duel("vs-bbr1-100M-40ms-1BDP", 1.0, &[own, BBR_V1]).must(each_at_least(0.3)));
-    all.push(duel("bbr1-first-100M-40ms-1BDP", 1.0, &[BBR_V1, own]).must(each_at_least(0.3)));
+    all.push(duel("vs-bbr1-100M-40ms-1BDP", 1.0, &[own, BBR_V1]).must(each_at_least(0.3)).numbered("30"));
+    all.push(duel("bbr1-first-100M-40ms-1BDP", 1.0, &[BBR_V1, own]).must(each_at_least(0.3)).numbered("30"));
     let mut left = duel("cubic-leaves-100M-40ms-2BDP", 2.0, &[own, CUBIC]).staggered(3.0);
     left.flows[1].stop = Some(Duration::from_secs(30));
     let max_ms = 1.5 * target_queue_ms(100.0);

@@ -99,9 +99,9 @@ fn the_target_queue_falls_with_the_rate() {
 fn a_queue_that_does_not_drain_is_competed_for_until_it_does() {
     let mut flow = Flow::competing();
     let share = CAPACITY / 2.0;
-    let window = flow.core.competition.expect("it has just begun").window();
+    let window = flow.core.competition.as_ref().expect("it has just begun").window(0.05);
     (0..60).for_each(|_| flow.hear(0.06, share));
-    let grown = flow.core.competition.map(|it| it.window());
+    let grown = flow.core.competition.as_ref().map(|it| it.window(0.05));
     assert!(grown > Some(window + 10.0), "{grown:?} after {window}");
     for _ in 0..300 {
         // The other has left: the queue is ours, and goes when we drain it.
@@ -232,7 +232,7 @@ fn one_overflow_cuts_the_window_once() {
         cohort
     };
     let before = [round(), round(), round()];
-    let window = |flow: &Flow| flow.core.competition.expect("the queue stands").window();
+    let window = |flow: &Flow| flow.core.competition.as_ref().expect("the queue stands").window(0.05);
     let whole = window(&flow);
     let windows = before.map(|cohort| {
         flow.report(cohort, 400, 20);

@@ -119,7 +119,7 @@ impl Socket {
         Ok(Self {
             local,
             may_fragment: false,
-            segments_max: state.max_gso_segments().min(SEGMENTS_MAX),
+            segments_max: if config.segmentation_offload { state.max_gso_segments().min(SEGMENTS_MAX) } else { 1 },
             buffers: (0..RECEIVE_BUFFERS).map(|_| pool.take()).collect(),
             pool,
             metas: [RecvMeta::default(); RECEIVE_BUFFERS],

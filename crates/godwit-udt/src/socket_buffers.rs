@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn what_was_granted_is_reported() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let config = SocketConfig { receive_buffer_bytes: 100_000, send_buffer_bytes: 50_000 };
+        let config =
+            SocketConfig { receive_buffer_bytes: 100_000, send_buffer_bytes: 50_000, ..SocketConfig::default() };
         let granted = enlarge(&socket, &config);
         assert!(granted.receive_bytes >= 100_000 && granted.send_bytes >= 50_000, "{granted:?}");
     }

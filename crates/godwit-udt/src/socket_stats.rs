@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::socket_buffers::Granted;
 
-/// The buffers to ask the kernel for. All values are valid; [`SocketStats`] tells what was granted.
+/// How to use the kernel's socket. All values are valid; [`SocketStats`] tells what buffers were granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketConfig {
     /// Receive buffer in bytes. Default 8 MiB: a libudt sender works in bursts of 8 ms (specification section 3.2), which
@@ -13,11 +13,14 @@ pub struct SocketConfig {
     pub receive_buffer_bytes: usize,
     /// Send buffer in bytes. Default 4 MiB.
     pub send_buffer_bytes: usize,
+    /// Whether runs of datagrams go to the kernel in one call where it takes them (UDP segmentation offload, GSO). Default true;
+    /// without, each datagram costs a call, which is there to measure what it is worth.
+    pub segmentation_offload: bool,
 }
 
 impl Default for SocketConfig {
     fn default() -> Self {
-        Self { receive_buffer_bytes: 8 << 20, send_buffer_bytes: 4 << 20 }
+        Self { receive_buffer_bytes: 8 << 20, send_buffer_bytes: 4 << 20, segmentation_offload: true }
     }
 }
 

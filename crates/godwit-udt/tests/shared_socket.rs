@@ -6,7 +6,9 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use godwit_udt::{Config, EndpointConfig, ListenLimits, SideChannelError, SideSendError, SideTransmit, SocketConfig};
+use godwit_udt::{
+    Config, Endpoint, EndpointConfig, ListenLimits, SideChannelError, SideSendError, SideTransmit, SocketConfig,
+};
 use support::{V4, content, endpoint, exchange, in_time, listener, pair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -102,7 +104,7 @@ async fn a_server_on_all_addresses_answers_from_the_one_that_was_asked() {
 }
 
 /// Half a megabyte at 8 Mbit/s takes half a second at least, headers not counted; what has been sent faster would show.
-async fn limited(set: impl FnOnce(&godwit_udt::Stream, &godwit_udt::Endpoint)) {
+async fn limited(set: impl FnOnce(&godwit_udt::Stream, &Endpoint)) {
     let ([mut client, mut server], [client_endpoint, _server_endpoint]) = pair(V4, Config::default()).await;
     set(&client, &client_endpoint);
     let sent = content(1, 500_000);
@@ -133,11 +135,28 @@ async fn an_endpoint_keeps_its_rate() {
 
 #[tokio::test]
 async fn the_buffers_that_were_granted_are_told() {
-    let buffers = SocketConfig { receive_buffer_bytes: 100_000, send_buffer_bytes: 50_000 };
-    let endpoint = godwit_udt::Endpoint::bind_with(V4.parse().unwrap(), EndpointConfig::default(), buffers).unwrap();
+    let buffers = SocketConfig { receive_buffer_bytes: 100_000, send_buffer_bytes: 50_000, ..SocketConfig::default() };
+    let endpoint = Endpoint::bind_with(V4.parse().unwrap(), EndpointConfig::default(), buffers).unwrap();
     let stats = endpoint.socket_stats();
     assert_eq!((stats.receive_buffer_bytes_asked, stats.send_buffer_bytes_asked), (100_000, 50_000));
     assert!(stats.receive_buffer_bytes >= 100_000 && stats.send_buffer_bytes >= 50_000, "{stats:?}");
+}
+
+#[tokio::test]
+async fn without_offload_each_datagram_costs_a_call() {
+    in_time(async {
+        let (_server_endpoint, listener, server_addr) = listener(V4, Config::default());
+        let alone = SocketConfig { segmentation_offload: false, ..SocketConfig::default() };
+        let client_endpoint = Endpoint::bind_with(V4.parse().unwrap(), EndpointConfig::default(), alone).unwrap();
+        let connecting = client_endpoint.connect(server_addr, Config::default());
+        let (client, server) = tokio::join!(connecting, listener.accept());
+        let (up, down) = (content(1, 4 << 20), content(2, 1 << 10));
+        let (mut client, mut server) = (client.unwrap(), server.unwrap());
+        tokio::join!(exchange(&mut client, &up, &down), exchange(&mut server, &down, &up));
+        let stats = client_endpoint.socket_stats();
+        assert_eq!(stats.send_calls, stats.sent_datagrams, "{stats:?}");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -206,6 +206,9 @@ pub(crate) struct PerfSendArgs {
     /// Connections side by side
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = connections)]
     pub(crate) connections: usize,
+    /// Sends one datagram per system call (no UDP segmentation offload), to see what that is worth; over UDT
+    #[arg(long)]
+    pub(crate) no_gso: bool,
     /// Prints one JSON object at the end, and the lines of each second on stderr
     #[arg(long)]
     pub(crate) json: bool,

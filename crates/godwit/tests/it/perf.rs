@@ -75,7 +75,7 @@ fn several_connections_share_the_bytes() {
     for scheme in TRANSPORTS {
         let directory = scratch();
         let (_server, url) = serve(directory.path(), scheme, &[]);
-        let arguments = ["--bytes", "1000000", "--connections", "3", "--json", "--policy", "cubic"];
+        let arguments = ["--bytes", "1000000", "--connections", "3", "--json", "--policy", "cubic", "--no-gso"];
         let result = json(&send(directory.path(), &url, &arguments).expect(0));
         let parts: Vec<f64> =
             result["per_connection"].as_array().expect("a list").iter().map(|c| number(c, "bytes")).collect();
@@ -83,7 +83,8 @@ fn several_connections_share_the_bytes() {
         assert!(parts.iter().all(|&part| part == 333_333.0 || part == 333_334.0), "{result}");
         let jain = number(&result, "jain_index");
         assert!(jain > 1.0 / 3.0 - 1e-9 && jain < 1.0 + 1e-9, "{result}");
-        assert_eq!(result["policy"], if scheme == "udt" { Value::from("cubic") } else { Value::Null });
+        let expected = if scheme == "udt" { (Value::from("cubic"), false.into()) } else { (Value::Null, Value::Null) };
+        assert_eq!((&result["policy"], &result["segmentation_offload"]), (&expected.0, &expected.1));
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use godwit_http::{Transport, tcp};
-use godwit_udt::{Config, ConnectError, Endpoint, EndpointConfig};
+use godwit_udt::{Config, ConnectError, Endpoint, EndpointConfig, SocketConfig};
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
@@ -21,12 +21,13 @@ const ATTEMPTS_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Connector {
     udt: Config,
+    socket: SocketConfig,
     endpoint: Option<Endpoint>,
 }
 
 impl Connector {
-    pub(super) fn new(udt: Config) -> Self {
-        Self { udt, endpoint: None }
+    pub(super) fn new(udt: Config, socket: SocketConfig) -> Self {
+        Self { udt, socket, endpoint: None }
     }
 
     /// As many connections as asked for, all to the first address that takes one.
@@ -67,7 +68,8 @@ impl Connector {
         for address in addresses {
             if target.transport == Transport::Udt {
                 let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-                self.endpoint = Some(Endpoint::bind(SocketAddr::new(any, 0), EndpointConfig::default())?);
+                let any = SocketAddr::new(any, 0);
+                self.endpoint = Some(Endpoint::bind_with(any, EndpointConfig::default(), self.socket)?);
             }
             match connect(target.transport, address, self.endpoint.as_ref(), &self.udt).await {
                 Ok(connection) => return Ok(connection),

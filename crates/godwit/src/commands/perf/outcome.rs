@@ -15,6 +15,8 @@ pub(super) struct Outcome {
     pub(super) transport: &'static str,
     /// UDT's, on the side that sends.
     pub(super) policy: Option<&'static str>,
+    /// Over UDT, whether the sender asked for it.
+    pub(super) segmentation_offload: Option<bool>,
     pub(super) peer: SocketAddr,
     pub(super) connections: usize,
     /// What arrived, over the time from the first byte's arrival to the last's.
@@ -75,6 +77,7 @@ pub(super) struct ConnectionOutcome {
 pub(super) struct SendingSide {
     pub(super) transport: &'static str,
     pub(super) policy: Option<&'static str>,
+    pub(super) segmentation_offload: Option<bool>,
     pub(super) peer: SocketAddr,
     pub(super) time: Duration,
     pub(super) cpu_time: Duration,
@@ -99,6 +102,7 @@ impl Outcome {
             godwit_version: env!("CARGO_PKG_VERSION"),
             transport: side.transport,
             policy: side.policy,
+            segmentation_offload: side.segmentation_offload,
             peer: side.peer,
             connections: samples.len(),
             goodput_bits_per_second: bits_per_second(bytes, time_us),
@@ -208,6 +212,7 @@ mod tests {
         let side = SendingSide {
             transport: "udt",
             policy: None,
+            segmentation_offload: None,
             peer: ([127, 0, 0, 1], 9).into(),
             time: Duration::from_secs(2),
             cpu_time: Duration::from_secs(1),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_http::Transport;
-use godwit_udt::Config;
+use godwit_udt::{Config, SocketConfig};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -43,6 +43,7 @@ pub(crate) struct SendConfig {
     limit: Limit,
     connections: usize,
     udt: Config,
+    socket: SocketConfig,
     policy: Option<&'static str>,
     max_rate_bits_per_s: Option<u64>,
     is_json: bool,
@@ -72,6 +73,7 @@ impl SendConfig {
             limit,
             connections: args.connections,
             udt: udt.expect("the arguments were checked, and shares of the buffers are in range"),
+            socket: SocketConfig { segmentation_offload: !args.no_gso, ..SocketConfig::default() },
             policy,
             max_rate_bits_per_s: sending.max_rate,
             is_json: args.json,
@@ -95,7 +97,7 @@ impl SendConfig {
 
 /// Runs the test and prints its result, also when a signal ends it early.
 pub(super) async fn run(config: SendConfig, is_quiet: bool, mut signals: Signals) -> Result<(), CommandError> {
-    let mut connector = Connector::new(config.udt.clone());
+    let mut connector = Connector::new(config.udt.clone(), config.socket);
     let done = test(&config, &mut connector, is_quiet, &mut signals).await;
     let _ = tokio::time::timeout(FAREWELL_TIME_MAX, connector.close()).await;
     done
@@ -208,6 +210,7 @@ impl Test {
         let side = SendingSide {
             transport: scheme(config.target.transport),
             policy: config.policy,
+            segmentation_offload: config.policy.map(|_| config.socket.segmentation_offload),
             peer: self.peer,
             time: self.started.elapsed(),
             cpu_time: cpu_time::of_this_process() - self.cpu_time_at_start,

@@ -9,6 +9,9 @@ use godwit_lab::peer::Peer;
 use godwit_lab::scenario;
 
 use crate::path_arguments::{PathArguments, PathError, path_help};
+use crate::perf_command::{
+    self, PerfArguments, PerfError, QuinnSinkArguments, QuinnSourceArguments, RawSinkArguments, RawSourceArguments,
+};
 use crate::quinn_command::{QuinnGetArguments, QuinnServeArguments};
 use crate::report_command::{self, ReportArguments, ReportError};
 use crate::run_command::{self, RunArguments, RunError};
@@ -33,6 +36,15 @@ enum Command {
     Shell(Box<ShellArguments>),
     Run(RunArguments),
     Report(ReportArguments),
+    Perf(PerfArguments),
+    #[command(hide = true)]
+    QuinnSink(QuinnSinkArguments),
+    #[command(hide = true)]
+    QuinnSource(QuinnSourceArguments),
+    #[command(hide = true)]
+    RawSink(RawSinkArguments),
+    #[command(hide = true)]
+    RawSource(RawSourceArguments),
     #[command(hide = true)]
     QuinnServe(QuinnServeArguments),
     #[command(hide = true)]
@@ -51,6 +63,8 @@ enum CliError {
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error(transparent)]
+    Perf(#[from] PerfError),
+    #[error(transparent)]
     Quic(#[from] QuicError),
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -68,6 +82,11 @@ pub(crate) fn run() -> ExitCode {
         Command::Shell(arguments) => shell_command::run(&arguments).map_err(CliError::from),
         Command::Run(arguments) => run_command::run(&arguments).map_err(CliError::from),
         Command::Report(arguments) => report_command::run(&arguments).map_err(CliError::from),
+        Command::Perf(arguments) => perf_command::run(&arguments).map_err(CliError::from),
+        Command::QuinnSink(arguments) => arguments.run().map_err(CliError::from),
+        Command::QuinnSource(arguments) => arguments.run().map_err(CliError::from),
+        Command::RawSink(arguments) => arguments.run().map_err(CliError::from),
+        Command::RawSource(arguments) => arguments.run().map_err(CliError::from),
         Command::QuinnServe(arguments) => arguments.run().map_err(CliError::from),
         Command::QuinnGet(arguments) => arguments.run().map_err(CliError::from),
     };

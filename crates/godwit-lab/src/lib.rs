@@ -13,6 +13,7 @@ pub mod error;
 pub mod link_spec;
 pub mod network;
 pub mod peer;
+pub mod perf;
 pub mod quic;
 pub mod report;
 pub mod results;

@@ -5,6 +5,8 @@ mod cli;
 #[cfg(target_os = "linux")]
 mod path_arguments;
 #[cfg(target_os = "linux")]
+mod perf_command;
+#[cfg(target_os = "linux")]
 mod quinn_command;
 #[cfg(target_os = "linux")]
 mod report_command;

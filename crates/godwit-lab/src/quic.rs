@@ -9,8 +9,9 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn::congestion::{BbrConfig, CubicConfig};
@@ -62,7 +63,7 @@ pub fn serve(listen: SocketAddr, congestion: Congestion, certificate: &Path, fil
 /// The server does not answer, the connection breaks, or the file cannot be written.
 pub fn get(server: SocketAddr, certificate: &Path, target: &Path) -> Result<(), QuicError> {
     runtime()?.block_on(async {
-        let config = client_config(certificate)?;
+        let config = client_config(certificate, None)?;
         let endpoint = endpoint((Ipv4Addr::UNSPECIFIED, 0).into(), None)?;
         let connection = endpoint.connect_with(config, server, SERVER_NAME)?.await?;
         let (mut ask, mut answer) = connection.open_bi().await?;
@@ -75,6 +76,88 @@ pub fn get(server: SocketAddr, certificate: &Path, target: &Path) -> Result<(), 
         connection.close(VarInt::from_u32(0), b"");
         Ok(())
     })
+}
+
+/// Counts what one client sends until it leaves, and prints that: `received bytes=… elapsed_us=…`.
+///
+/// # Errors
+/// The address cannot be bound, the certificate not be written, or the client not be accepted.
+pub fn sink(listen: SocketAddr, certificate: &Path) -> Result<(), QuicError> {
+    runtime()?.block_on(async {
+        let config = server_config(Congestion::Cubic, certificate)?;
+        let endpoint = endpoint(listen, Some(config))?;
+        let local = endpoint.local_addr().map_err(|source| QuicError::Bind { local: listen, source })?;
+        println!("listening on {local}");
+        // In tasks: what `block_on` runs itself has a thread of its own, to which each wake-up would have to cross.
+        let serving = tokio::spawn(async move {
+            let Some(incoming) = endpoint.accept().await else { return Ok(()) };
+            let connection = incoming.await?;
+            let (started, count) = (Instant::now(), Arc::new(Count::default()));
+            while let Ok(stream) = connection.accept_uni().await {
+                tokio::spawn(count_piece(stream, Arc::clone(&count), started));
+            }
+            println!("{count}");
+            Ok(())
+        });
+        serving.await.expect("counting does not panic")
+    })
+}
+
+/// Sends as fast as it can for so long, then leaves.
+///
+/// # Errors
+/// The server does not answer, or the connection breaks.
+pub fn source(
+    server: SocketAddr,
+    congestion: Congestion,
+    certificate: &Path,
+    duration: Duration,
+) -> Result<(), QuicError> {
+    runtime()?.block_on(async {
+        let config = client_config(certificate, Some(congestion))?;
+        let endpoint = endpoint((Ipv4Addr::UNSPECIFIED, 0).into(), None)?;
+        let connection = endpoint.connect_with(config, server, SERVER_NAME)?.await?;
+        let sending = tokio::spawn(async move {
+            let piece = Bytes::from(vec![0x5a; PIECE_BYTES]);
+            let until = Instant::now() + duration;
+            while Instant::now() < until {
+                let mut stream = connection.open_uni().await?;
+                stream.write_chunk(piece.clone()).await?;
+                let _ = stream.finish();
+            }
+            print(&connection);
+            connection.close(VarInt::from_u32(0), b"");
+            endpoint.wait_idle().await;
+            Ok(())
+        });
+        sending.await.expect("sending does not panic")
+    })
+}
+
+/// What has arrived on all streams, and when the first and the last of it.
+#[derive(Debug, Default)]
+struct Count {
+    bytes: AtomicU64,
+    first_us: OnceLock<u64>,
+    last_us: AtomicU64,
+}
+
+async fn count_piece(mut stream: RecvStream, count: Arc<Count>, started: Instant) {
+    // What breaks off has been counted as far as it came.
+    while let Ok(Some(chunk)) = stream.read_chunk(PIECE_BYTES, true).await {
+        let now_us = started.elapsed().as_micros() as u64;
+        count.first_us.get_or_init(|| now_us);
+        count.last_us.fetch_max(now_us, Ordering::Relaxed);
+        count.bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let last_us = self.last_us.load(Ordering::Relaxed);
+        let time_us = last_us - self.first_us.get().copied().unwrap_or(last_us);
+        write!(f, "received bytes={} elapsed_us={time_us}", self.bytes.load(Ordering::Relaxed))
+    }
 }
 
 async fn send(connection: &Connection, path: &Path) -> Result<(), QuicError> {
@@ -163,23 +246,27 @@ fn server_config(congestion: Congestion, certificate: &Path) -> Result<ServerCon
     fs::write(certificate, made.cert.der()).map_err(write)?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let mut config = ServerConfig::with_single_cert(vec![made.cert.der().clone()], key.into())?;
-    let mut transport = transport();
-    match congestion {
-        Congestion::Cubic => transport.congestion_controller_factory(Arc::new(CubicConfig::default())),
-        Congestion::Bbr => transport.congestion_controller_factory(Arc::new(BbrConfig::default())),
-    };
-    config.transport_config(Arc::new(transport));
+    config.transport_config(Arc::new(sending_transport(congestion)));
     Ok(config)
 }
 
-fn client_config(certificate: &Path) -> Result<ClientConfig, QuicError> {
+fn client_config(certificate: &Path, sending: Option<Congestion>) -> Result<ClientConfig, QuicError> {
     let path: PathBuf = certificate.to_owned();
     let der = fs::read(&path).map_err(|source| QuicError::Read { path, source })?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(der))?;
     let mut config = ClientConfig::with_root_certificates(Arc::new(roots)).map_err(QuicError::Verifier)?;
-    config.transport_config(Arc::new(transport()));
+    config.transport_config(Arc::new(sending.map_or_else(transport, sending_transport)));
     Ok(config)
+}
+
+fn sending_transport(congestion: Congestion) -> TransportConfig {
+    let mut transport = transport();
+    match congestion {
+        Congestion::Cubic => transport.congestion_controller_factory(Arc::new(CubicConfig::default())),
+        Congestion::Bbr => transport.congestion_controller_factory(Arc::new(BbrConfig::default())),
+    };
+    transport
 }
 
 fn transport() -> TransportConfig {

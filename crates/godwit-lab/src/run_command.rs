@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), RunError> {
 
 /// Whoever interrupts a run wants its processes, namespaces and files gone, too. Signals are handled and not blocked: children would start with
 /// them blocked, and never end when they are asked to.
-fn end_on_signals(is_interrupted: Arc<AtomicBool>) -> io::Result<()> {
+pub(crate) fn end_on_signals(is_interrupted: Arc<AtomicBool>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let mut signals = {
         let _context = runtime.enter();

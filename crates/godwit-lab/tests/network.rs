@@ -73,7 +73,7 @@ fn the_seed_decides_which_packets_are_lost() {
     assert_eq!(receive_numbers(&receiver, expected.len()), expected);
     let counters = network.counters();
     assert_eq!(counters.unplanned_drops(), 0);
-    assert_eq!(counters.forward.entered_packets, packets.into());
+    assert_eq!(counters.forward.entered_packets, u64::from(packets));
     assert_eq!(counters.forward.entered_bytes, u64::from(packets) * 32);
     assert_eq!(counters.forward.left_packets, expected.len() as u64);
     assert_eq!(counters.forward.lost, u64::from(packets) - expected.len() as u64);

@@ -5,7 +5,7 @@ mod flow;
 mod growth;
 mod kernel_settings;
 mod proc;
-mod process;
+pub(crate) mod process;
 mod sent_again;
 mod socket_table;
 mod watch;

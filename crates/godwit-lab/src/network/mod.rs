@@ -24,7 +24,6 @@ use cores::Cores;
 use emulator::{Emulator, Reading, Reins, Request};
 use godwit_relay::{LinkConfig, LinkConfigError};
 use kernel_drops::{BacklogDrops, KernelDrops};
-use namespace::{Namespace, Naming};
 use port::Port;
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -34,7 +33,9 @@ pub use counters::{Counters, DirectionCounters, TooSlow};
 pub use error::{CalibrationError, CongestionError, NetworkError};
 pub use host::Host;
 pub use iproute::{IprouteError, Refusal};
+pub(crate) use iproute::{ip, ip_batch};
 pub use namespace::running_host;
+pub(crate) use namespace::{Namespace, Naming, remove_leftovers};
 
 /// The least MTU with which IPv6 works (RFC 8200, section 5).
 const MTU_MIN: u16 = 1280;
@@ -95,7 +96,7 @@ impl Network {
         config.check()?;
         check_rights()?;
         device::check()?;
-        namespace::remove_leftovers()?;
+        remove_leftovers()?;
 
         let naming = Naming::new();
         let mut ports = Vec::new();

@@ -1,0 +1,162 @@
+//! How fast transports are where nothing but the machine limits them: memory to memory, each end a process, in turn.
+//!
+//! On the loopback, or between two namespaces that a pair of veth devices joins. No emulator, no files, no HTTP: what is compared is the cost of
+//! a byte. Beside them runs what the kernel itself does with UDP in segmented sends: the ceiling for whoever uses UDP.
+
+mod contender;
+mod place;
+mod raw;
+mod result;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+pub use contender::{Contender, UnknownContender};
+pub use place::{Place, PlaceError};
+pub use raw::{sink as raw_sink, source as raw_source};
+pub use result::{PerfResults, PerfRun, PerfTable};
+
+use crate::bench::process::Process;
+use crate::error::{BenchError, TransferError};
+use crate::network::Side;
+use crate::peer::{Launch, Programs};
+use crate::results::Machine;
+use place::Ground;
+
+/// How long a receiver may take to listen.
+const LISTEN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Beyond the time that a transfer is to take: connecting, and telling what it came to.
+const GRACE: Duration = Duration::from_secs(20);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
+
+/// What a user may choose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Who takes part, in this order.
+    pub contenders: Vec<Contender>,
+    /// How often each of them.
+    pub rounds: u32,
+    /// Of one transfer.
+    pub duration: Duration,
+    /// Where they meet.
+    pub place: Place,
+    /// Where logs lie while they are needed.
+    pub directory: PathBuf,
+    /// Becomes true when all is to end soon.
+    pub is_interrupted: Arc<AtomicBool>,
+}
+
+/// Runs everybody in turn, round by round. `tell` hears about each run when it is over.
+///
+/// # Errors
+/// The place cannot be made, or it was interrupted. A transfer that fails is a result, not an error.
+pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<PerfResults, BenchError> {
+    let programs = Programs::find().map_err(BenchError::This)?;
+    let ground = Ground::prepare(options.place)?;
+    let scratch = Scratch::new(&options.directory)?;
+    let mut results = PerfResults {
+        machine: Machine::describe(&options.directory),
+        place: options.place,
+        seconds: options.duration.as_secs_f64(),
+        runs: Vec::new(),
+    };
+    for round in 0..options.rounds {
+        for &contender in &options.contenders {
+            if options.is_interrupted.load(Ordering::Relaxed) {
+                return Err(BenchError::Interrupted);
+            }
+            let transfer = transfer(contender, options, &programs, &ground, &scratch.0);
+            let run = PerfRun::new(contender, round, transfer);
+            tell(&run.to_string());
+            results.runs.push(run);
+        }
+    }
+    Ok(results)
+}
+
+/// What a transfer came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) bytes: u64,
+    /// At the receiver, from the first byte to the last.
+    pub(crate) seconds: f64,
+    /// Of the whole processes.
+    pub(crate) sender_cpu_s: f64,
+    pub(crate) receiver_cpu_s: f64,
+}
+
+fn transfer(
+    contender: Contender,
+    options: &Options,
+    programs: &Programs,
+    ground: &Ground,
+    scratch: &Path,
+) -> Result<Measured, TransferError> {
+    let start = |side: Side, program: PathBuf, arguments: Vec<String>| {
+        let mut command = ground.command(side, program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", crate::peer::SEARCH_PATH)
+            .env("HOME", scratch)
+            .env("LC_ALL", "C");
+        let launch = Launch { side, command, is_stdout_received: false };
+        Process::start(launch, scratch.join(side.name()), &scratch.join("unused"))
+    };
+    let program = contender.program(programs);
+    let mut receiver = start(Side::Right, program.clone(), contender.receive(ground.address(Side::Right), scratch))?;
+    let address = wait_for(&mut receiver, LISTEN_TIME_MAX, |log| contender.listening_at(log))?;
+    let mut sender = start(Side::Left, program, contender.send(&address, options.duration, scratch))?;
+    let limit = options.duration + GRACE;
+    // Whoever of the two knows the result says it before it ends.
+    if contender.is_told_by_sender() {
+        wait_for(&mut sender, limit, |log| contender.result(log))?;
+    } else {
+        wait_for(&mut receiver, limit, |log| contender.result(log))?;
+    }
+    sender.finish()?;
+    receiver.finish()?;
+    let log = if contender.is_told_by_sender() { sender.log() } else { receiver.log() };
+    let (bytes, seconds) = contender.result(&log).expect("it was there before the process was asked to end");
+    Ok(Measured { bytes, seconds, sender_cpu_s: sender.usage().cpu_s, receiver_cpu_s: receiver.usage().cpu_s })
+}
+
+/// Waits until the log of a process says something.
+fn wait_for<T>(process: &mut Process, limit: Duration, look: impl Fn(&str) -> Option<T>) -> Result<T, TransferError> {
+    let started = Instant::now();
+    loop {
+        let has_ended = process.has_ended();
+        if let Some(found) = look(&process.log()) {
+            return Ok(found);
+        }
+        if has_ended {
+            let status = process.finish()?;
+            return Err(TransferError::ClientEnded { status, said: process.last_line() });
+        }
+        if started.elapsed() > limit {
+            return Err(TransferError::NotListening { seconds: limit.as_secs(), said: process.last_line() });
+        }
+        sleep(LOOK_AGAIN_AFTER);
+    }
+}
+
+/// A directory that is gone when it is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(directory: &Path) -> Result<Self, BenchError> {
+        let path = directory.join(format!("godwit-lab-perf-{}", std::process::id()));
+        fs::create_dir_all(&path).map_err(|source| BenchError::Write { path: path.clone(), source })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

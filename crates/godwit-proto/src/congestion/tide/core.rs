@@ -364,6 +364,8 @@ impl Core {
         self.state = State::Cruise;
         (self.gain, self.lean) = (1.0, 0.0);
         self.contest.calm_down();
+        // What the start-up lost, it lost at other paces.
+        self.reacted_to = self.cohort;
         self.mark(Purpose::Calm);
     }
 

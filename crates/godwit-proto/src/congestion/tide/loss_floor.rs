@@ -12,6 +12,8 @@ const BLOCKS: usize = 8;
 pub(super) const FLOOR_MAX: f64 = 0.25;
 /// Packets whose losses count as one observation of how much they scatter: smaller cohorts are added up.
 const SCATTER_PACKETS: u64 = 20;
+/// What one of them counts for in the mean.
+const MEAN_WEIGHT: f64 = 0.03;
 /// Bounds of the index of dispersion: 1 is independent losses.
 const DISPERSION_MAX: f64 = 60.0;
 
@@ -48,12 +50,17 @@ impl Tally {
 pub(super) struct LossFloor {
     floor: f64,
     validated: f64,
+    /// What the floor would be if all of it were validated.
+    unproven: f64,
     /// The highest loss that stayed at a rate far below what arrives.
     proven: f64,
     block: Tally,
     blocks: VecDeque<f64>,
     bounding: Tally,
+    /// Routine down-tests since the last verdict.
+    tested: Tally,
     scatter: Tally,
+    observations: f64,
     mean: f64,
     squares: f64,
     expected: f64,
@@ -64,11 +71,14 @@ impl LossFloor {
         Self {
             floor: 0.0,
             validated: FLOOR_MAX,
+            unproven: 0.0,
             proven: 0.0,
             block: Tally::default(),
             blocks: VecDeque::new(),
             bounding: Tally::default(),
+            tested: Tally::default(),
             scatter: Tally::default(),
+            observations: 0.0,
             mean: 0.0,
             squares: 1.0,
             expected: 1.0,
@@ -78,6 +88,12 @@ impl LossFloor {
     /// The floor.
     pub(super) fn value(&self) -> f64 {
         self.floor
+    }
+
+    /// What a routine down-test is to find out about, if anything.
+    pub(super) fn questionable(&self) -> Option<f64> {
+        let loss = self.floor.max(self.unproven);
+        (loss > 0.005).then_some(loss)
     }
 
     /// The mean loss while the link could not overflow. The floor lies below it where losses come in bursts.
@@ -110,7 +126,8 @@ impl LossFloor {
         sorted.sort_by(f64::total_cmp);
         let counted = (sorted.len() * 3 / 4).max(1);
         let mean = sorted[..counted].iter().sum::<f64>() / counted as f64;
-        self.floor = mean.min(FLOOR_MAX).min(self.validated * 1.2 + 0.003);
+        self.unproven = mean.min(FLOOR_MAX);
+        self.floor = self.unproven.min(self.validated * 1.2 + 0.003);
     }
 
     /// Any other cohort: the loss of a long enough stretch bounds the random loss from above.
@@ -124,6 +141,7 @@ impl LossFloor {
         if loss < 0.75 * self.floor {
             self.floor = 0.5 * (self.floor + loss);
             let floor = self.floor;
+            self.unproven = floor;
             self.blocks.iter_mut().for_each(|block| *block = block.min(floor));
         }
     }
@@ -135,7 +153,9 @@ impl LossFloor {
             return;
         }
         let tally = self.scatter.take();
-        self.mean += 0.03 * (tally.loss() - self.mean);
+        // The first ones count alike: a mean that begins at 0 would take any loss for a burst.
+        self.observations += 1.0;
+        self.mean += MEAN_WEIGHT.max(1.0 / self.observations) * (tally.loss() - self.mean);
         let expected = tally.sent as f64 * self.mean;
         if expected > 0.2 {
             self.squares = 0.97 * self.squares + (tally.lost as f64 - expected).powi(2);
@@ -143,8 +163,15 @@ impl LossFloor {
         }
     }
 
+    /// A routine down-test is over: all of them since the last verdict.
+    pub(super) fn add_up_tests(&mut self, tally: Tally) -> Tally {
+        self.tested.add(tally);
+        self.tested
+    }
+
     /// A down-test: the loss stayed though we sent less. It is random, and this much of it is proven.
     pub(super) fn validate(&mut self, loss: f64) {
+        self.tested = Tally::default();
         self.validated = loss.max(self.floor).min(FLOOR_MAX);
         if self.floor < 0.7 * loss {
             self.floor = loss;
@@ -165,9 +192,11 @@ impl LossFloor {
 
     /// A down-test: the loss followed our rate. No more than what was left of it is random.
     pub(super) fn refute(&mut self, loss: f64) {
+        self.tested = Tally::default();
         self.validated = loss;
         self.proven = self.proven.min(loss);
         self.floor = self.floor.min(loss);
+        self.unproven = self.floor;
         self.blocks.clear();
         self.block = Tally::default();
     }

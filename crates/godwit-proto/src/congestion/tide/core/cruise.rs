@@ -57,9 +57,13 @@ impl Core {
         if self.delay.is_stale(self.now, self.contest.is_new_slot(self.now)) {
             return self.probe_rtt();
         }
-        let is_test_due = self.now > self.next_test && self.floor.value() > 0.005 && queue < 1.3 * target;
-        if self.test == DownTest::None && self.pulse.is_idle() && is_test_due {
-            return self.start_test(0.95 * bandwidth, self.floor.value(), queue, Reason::Routine);
+        let is_test_due = self.now > self.next_test && queue < 1.3 * target;
+        if self.test == DownTest::None
+            && self.pulse.is_idle()
+            && is_test_due
+            && let Some(loss) = self.floor.questionable()
+        {
+            return self.start_test(0.95 * bandwidth, loss, queue, Reason::Routine);
         }
         let may_start = self.now > self.hold.until && queue < 0.35 * target;
         let steps_max = if self.now - self.contest.left_at() < 10.0 { 1 } else { 4 };

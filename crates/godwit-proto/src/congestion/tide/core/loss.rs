@@ -31,7 +31,7 @@ impl Core {
             self.floor.bound(tally);
         }
         let is_empty = self.state == State::Cruise && queue < 0.3 * self.target_queue();
-        if is_empty && self.competition.is_none() && cohort.purpose != Purpose::Up {
+        if is_empty && self.competition.is_none() && cohort.purpose == Purpose::Calm {
             self.floor.observe_scatter(tally);
         }
     }
@@ -43,8 +43,9 @@ impl Core {
         let peak = cohort.queue.max(self.delay.round_queue_max());
         let is_at_peak =
             peak > 0.95 * self.delay.long_queue_max() && self.delay.long_queue_max() > 3.0 * self.target_queue();
-        let is_overflow = lost >= 1.0 + self.floor.explained(tally.sent, 3.0);
-        let is_masked_overflow = expected > 0.5 && lost > expected && is_at_peak;
+        // A reduction by chance, each few seconds, would cost half of the share: the floor is a little below the mean.
+        let is_overflow = lost >= 1.0 + self.floor.explained(tally.sent, 4.0);
+        let is_masked_overflow = expected > 0.5 && lost > expected + expected.sqrt() && is_at_peak;
         let recent = self.bandwidth.recent();
         let Some(competition) = &mut self.competition else { return };
         let may_reduce = competition.minds(tally.loss() - self.floor.value());

@@ -66,7 +66,9 @@ impl Core {
             return self.start_test(0.95 * bandwidth, loss, queue, Reason::Routine);
         }
         let may_start = self.now > self.hold.until && queue < 0.35 * target;
-        let steps_max = if self.now - self.contest.left_at() < 10.0 { 1 } else { 4 };
+        // A policer that was not overrun for the time of a hold has saved some tokens: what they carry is not capacity.
+        let is_cautious = self.now < self.hold.until + 5.0 || self.now - self.contest.left_at() < 10.0;
+        let steps_max = if is_cautious { 1 } else { 4 };
         let retry_at = self.now + 3.0 * self.delay.min_rtt();
         self.pulse.on_round(self.now, bandwidth, queue < 0.5 * target, may_start, steps_max, retry_at);
         self.queue_cap.recover(self.now, self.now > self.hold.until);

@@ -79,6 +79,22 @@ fn a_floor_of_loss_is_tested_again_every_five_seconds() {
     assert!((5..=12).contains(&tests), "{tests} in 30 s");
 }
 
+/// Design point 2: one test may well lose nothing by chance, and a floor that it took away for that would not come back.
+#[test]
+fn routine_tests_refute_the_floor_together() {
+    let (mut flow, mut path) = (Flow::new(), Path { loss: 0.01, ..CLEAN });
+    flow.run(100, &mut path);
+    for floor in [0.007..0.011, 0.0..0.001] {
+        while flow.core.test == DownTest::None {
+            flow.round(&mut path);
+        }
+        let cohort = flow.core.cohort();
+        flow.hear(0.0, 0.95 * CAPACITY);
+        flow.report(cohort, 600, 0);
+        assert!(floor.contains(&flow.core.floor.value()), "{} instead of {floor:?}", flow.core.floor.value());
+    }
+}
+
 /// Design point 7: of two flows with one queue between their targets the larger gives way to the smaller.
 #[test]
 fn the_target_queue_falls_with_the_rate() {
@@ -189,6 +205,36 @@ fn losses_of_the_start_up_are_not_judged_afterwards() {
     let before = (flow.core.bandwidth(), flow.core.pace());
     flow.report(late, 1600, 600);
     assert_eq!((flow.core.bandwidth(), flow.core.pace(), flow.core.test), (before.0, before.1, DownTest::None));
+}
+
+/// Lesson 9, where the hint ends the start-up.
+#[test]
+fn nor_are_those_of_its_first_cohort() {
+    let mut flow = Flow::new();
+    (0..20).for_each(|_| flow.hear(0.0, CAPACITY));
+    let early = flow.core.cohort();
+    flow.core.cruise();
+    flow.report(early, 544, 22);
+    assert_eq!((flow.core.state, flow.core.test), (State::Cruise, DownTest::None));
+}
+
+/// A policer that was not overrun for a while carries more for a moment.
+#[test]
+fn pulses_stay_small_for_five_seconds_after_a_hold() {
+    let mut flow = Flow::cruising();
+    flow.core.hold.until = flow.now;
+    let until = flow.now + 5.0;
+    let mut path = Path { capacity: 100.0 * CAPACITY, ..CLEAN };
+    let mut fastest = |flow: &mut Flow, until: f64| {
+        let mut fastest: f64 = 0.0;
+        while flow.now < until {
+            flow.round(&mut path);
+            fastest = fastest.max(flow.core.pace() / flow.core.bandwidth());
+        }
+        fastest
+    };
+    assert!((fastest(&mut flow, until - 0.2) - 1.1).abs() < 0.01);
+    assert!(fastest(&mut flow, until + 5.0) > 1.4);
 }
 
 /// Lesson 10.

@@ -209,9 +209,9 @@ mod tests {
     #[test]
     fn losses_that_are_there_from_the_beginning_do_not_scatter() {
         let mut floor = LossFloor::new();
-        [43, 33, 41, 36].map(|lost| floor.observe_scatter(Tally { sent: 400, lost }));
+        [43, 33, 41, 36].into_iter().for_each(|lost| floor.observe_scatter(Tally { sent: 400, lost }));
         assert!(floor.dispersion() < 1.5, "{}", floor.dispersion());
-        [0, 0, 0, 300].map(|lost| floor.observe_scatter(Tally { sent: 400, lost }));
+        [0, 0, 0, 300].into_iter().for_each(|lost| floor.observe_scatter(Tally { sent: 400, lost }));
         assert!(floor.dispersion() > 20.0, "a burst does: {}", floor.dispersion());
     }
 }

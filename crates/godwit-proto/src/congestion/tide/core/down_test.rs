@@ -109,7 +109,12 @@ impl Core {
         match test.reason {
             Reason::Proof => self.floor.prove(loss),
             _ if self.floor.needs_proof(loss) && arriving > 0.0 => {
-                return self.start_test(PROOF_GAIN * arriving, test.trigger_loss, test.queue, Reason::Proof);
+                self.start_test(PROOF_GAIN * arriving, test.trigger_loss, test.queue, Reason::Proof);
+                if let DownTest::Sending(proof) = &mut self.test {
+                    // A busy host may have been late with the last samples.
+                    proof.arriving = arriving.max(test.pace * (1.0 - loss));
+                }
+                return;
             }
             Reason::Suspicion | Reason::Routine => self.floor.validate(loss),
         }

@@ -24,6 +24,10 @@ use crate::socket::Socket;
 const RECEIVE_CALLS_MAX: usize = 4;
 /// Time per turn for receiving, and the same for sending: short against the 10 ms of an ACK, long against a system call.
 const TURN_TIME_MAX: Duration = Duration::from_millis(1);
+/// While datagrams come more often than this, the driver looks for more of them only that often, as a network card moderates its
+/// interrupts: at 300 Mbit/s each would else wake the driver, and after it everybody up to the file. Short against any round-trip
+/// that is worth it, and what it adds is taken off: kernels stamp what arrives, and an ACK says how old its news are.
+const RECEIVE_MODERATION: Duration = Duration::from_micros(250);
 /// Receive errors in a row after which the socket counts as broken. Each costs a turn, so this is no wait in practice.
 const RECEIVE_ERRORS_MAX: u32 = 1000;
 
@@ -38,6 +42,9 @@ pub(crate) struct Driver {
     outbound: Outbound,
     touched: Vec<Arc<Connection>>,
     receive_errors: u32,
+    /// When something was received for the last time, and until when nothing else is.
+    received_at: Option<Instant>,
+    moderated_until: Option<Instant>,
     stage: Stage,
 }
 
@@ -51,6 +58,8 @@ impl Driver {
             schedule: Schedule::default(),
             touched: Vec::new(),
             receive_errors: 0,
+            received_at: None,
+            moderated_until: None,
             stage: Stage::Open,
             shared,
             socket,
@@ -83,11 +92,19 @@ impl Driver {
 
     /// Receives and delivers; true if there may be more.
     fn receive(&mut self) -> bool {
-        let until = Instant::now() + TURN_TIME_MAX;
-        for _ in 0..RECEIVE_CALLS_MAX {
+        let now = Instant::now();
+        if self.moderated_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        let until = now + TURN_TIME_MAX;
+        for call in 0..RECEIVE_CALLS_MAX {
             match self.socket.receive(self.inbound.buffers()) {
                 Ok(0) => return false,
-                Ok(_) => self.receive_errors = 0,
+                Ok(_) if call == 0 => {
+                    self.receive_errors = 0;
+                    self.moderate(now);
+                }
+                Ok(_) => {}
                 Err(error) => {
                     self.receive_errors += 1;
                     tracing::debug!(%error, "receiving from a UDP socket failed");
@@ -100,6 +117,13 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// Something was received in this turn.
+    fn moderate(&mut self, now: Instant) {
+        let last = self.received_at.replace(now);
+        let is_frequent = last.is_some_and(|last| now.saturating_duration_since(last) < 2 * RECEIVE_MODERATION);
+        self.moderated_until = is_frequent.then(|| now + RECEIVE_MODERATION);
     }
 
     /// Hands over what has been received, and answers those that ask for a connection.
@@ -230,9 +254,10 @@ impl Driver {
     /// Waits for the first of all causes of work.
     async fn wait(&mut self) -> io::Result<()> {
         let is_blocked = self.outbound.is_blocked();
-        let deadline = self.next_deadline();
+        let moderated_until = self.moderated_until.filter(|&until| Instant::now() < until);
+        let deadline = self.next_deadline().into_iter().chain(moderated_until).min();
         tokio::select! {
-            readable = self.socket.readable() => readable,
+            readable = self.socket.readable(), if moderated_until.is_none() => readable,
             writable = self.socket.writable(), if is_blocked => writable,
             due = self.pacer.sleep_until(deadline) => due,
             () = self.shared.work() => Ok(()),

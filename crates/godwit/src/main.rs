@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::error::CommandError;
 use crate::exit_code::ExitCode;
 use crate::signals::Signals;
@@ -46,7 +46,15 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
+    // The few tasks of a client hand everything to each other: on one thread that takes no switch between threads, which at
+    // moderate rates cost more than the work. The disk and the hash have a thread of their own.
+    let mut runtime = match cli.command {
+        Command::Get(_) | Command::Put(_) | Command::Ls(_) => tokio::runtime::Builder::new_current_thread(),
+        Command::Serve(_) | Command::Cat(_) | Command::Perf(_) | Command::Demo => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
+    };
+    let runtime = runtime.enable_all().build().map_err(CommandError::Runtime)?;
     let result = runtime.block_on(async {
         let signals = Signals::install().map_err(CommandError::Runtime)?;
         commands::run(cli, signals).await

@@ -1,19 +1,32 @@
 //! The bytes of one answer, from the network to the disk: one task reads, one thread hashes and writes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use godwit_http::Body;
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use super::DownloadError;
 use super::blocking::blocking;
 use crate::progress::{Event, Observer};
 use crate::store::local::{LocalError, Part};
 
-/// Chunks between network and disk. Each is at most a read buffer of the HTTP layer (some hundred KiB), so this bounds the
-/// memory to a few MiB and still bridges a disk that hiccups.
-const QUEUE_CHUNKS: usize = 16;
+/// Batches of chunks between network and disk. Each is at most [`BATCH_BYTES`] and a read buffer of the HTTP layer (some hundred KiB),
+/// so this bounds the memory to a few MiB and still bridges a disk that hiccups.
+const QUEUE_BATCHES: usize = 16;
+/// A thread is woken for so much, and not for each packet...
+const BATCH_BYTES: usize = 128 * 1024;
+/// ... or for what has waited so long, so that little is missing if the machine stops.
+const BATCH_TIME: Duration = Duration::from_millis(20);
+
+/// While nothing waits, this is how often the clock is looked at for no reason.
+const IDLE_TIME: Duration = Duration::from_secs(3600);
+
+/// Chunks in order.
+type Batch = Vec<Bytes>;
 
 /// How the bytes of an answer ended.
 pub(super) enum Ending {
@@ -34,7 +47,7 @@ pub(super) async fn receive(
     length: Option<u64>,
     observer: &dyn Observer,
 ) -> (Part, Result<Ending, DownloadError>) {
-    let (chunks, queue) = mpsc::channel(QUEUE_CHUNKS);
+    let (chunks, queue) = mpsc::channel(QUEUE_BATCHES);
     let position = part.length();
     let writer = blocking(move |_| write(part, queue));
     let reader = read(body, position, length, chunks, observer);
@@ -45,10 +58,10 @@ pub(super) async fn receive(
     }
 }
 
-fn write(mut part: Part, mut queue: mpsc::Receiver<Bytes>) -> (Part, Result<(), LocalError>) {
+fn write(mut part: Part, mut queue: mpsc::Receiver<Batch>) -> (Part, Result<(), LocalError>) {
     let mut written = Ok(());
-    while let Some(chunk) = queue.blocking_recv() {
-        written = part.append(&chunk);
+    while let Some(batch) = queue.blocking_recv() {
+        written = batch.iter().try_for_each(|chunk| part.append(chunk));
         if written.is_err() {
             break;
         }
@@ -60,29 +73,92 @@ fn write(mut part: Part, mut queue: mpsc::Receiver<Bytes>) -> (Part, Result<(), 
 }
 
 async fn read(
+    body: Body,
+    position: u64,
+    length: Option<u64>,
+    writer: mpsc::Sender<Batch>,
+    observer: &dyn Observer,
+) -> Result<Ending, DownloadError> {
+    let mut pending = Pending { batch: Batch::new(), bytes: 0, since: Instant::now(), writer };
+    let ending = fill(&mut pending, body, position, length, observer).await;
+    pending.flush().await;
+    ending
+}
+
+async fn fill(
+    pending: &mut Pending,
     mut body: Body,
     mut position: u64,
     length: Option<u64>,
-    chunks: mpsc::Sender<Bytes>,
     observer: &dyn Observer,
 ) -> Result<Ending, DownloadError> {
     let mut trailers = None;
     loop {
-        let Some(frame) = body.frame().await else { return Ok(Ending::End(trailers)) };
-        let frame = frame.map_err(DownloadError::Body)?;
+        let frame = match timeout_at(pending.due(), body.frame()).await {
+            Ok(Some(frame)) => frame.map_err(DownloadError::Body)?,
+            Ok(None) => return Ok(Ending::End(trailers)),
+            Err(_elapsed) => {
+                pending.flush().await;
+                continue;
+            }
+        };
         match frame.into_data() {
             Ok(chunk) => {
                 position += chunk.len() as u64;
                 if let Some(length) = length.filter(|&length| position > length) {
                     return Ok(Ending::TooLong { length });
                 }
-                if chunks.send(chunk).await.is_err() {
+                if !pending.push(chunk).await {
                     // The writer has stopped, and it knows why.
                     return Ok(Ending::End(None));
                 }
                 observer.on(Event::Moved { position });
             }
             Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+}
+
+/// What is on its way to the writing thread.
+struct Pending {
+    batch: Batch,
+    bytes: usize,
+    /// When its first chunk came.
+    since: Instant,
+    writer: mpsc::Sender<Batch>,
+}
+
+impl Pending {
+    /// When it may wait no longer.
+    fn due(&self) -> Instant {
+        if self.batch.is_empty() { Instant::now() + IDLE_TIME } else { self.since + BATCH_TIME }
+    }
+
+    /// False if the writer has stopped.
+    async fn push(&mut self, chunk: Bytes) -> bool {
+        if self.batch.is_empty() {
+            self.since = Instant::now();
+        }
+        self.bytes += chunk.len();
+        self.batch.push(chunk);
+        if self.bytes >= BATCH_BYTES || self.since.elapsed() >= BATCH_TIME { self.flush().await } else { true }
+    }
+
+    /// False if the writer has stopped.
+    async fn flush(&mut self) -> bool {
+        if self.batch.is_empty() {
+            return true;
+        }
+        self.bytes = 0;
+        self.writer.send(std::mem::take(&mut self.batch)).await.is_ok()
+    }
+}
+
+/// A download that was cancelled keeps what had come, unless the disk is that far behind.
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.batch.is_empty() {
+            let _ = self.writer.try_send(std::mem::take(&mut self.batch));
         }
     }
 }

@@ -63,6 +63,12 @@ fn random_loss(one: One<'_>) -> Vec<Scenario> {
         let scenario = one(&format!("100M-200ms-loss{percent}%"), 100.0, ms(200), 1.0).lossy(loss);
         all.push(scenario.must([bound(loss)]).prototype(fair, queue).numbered("11"));
     }
+    // The lab's minute, on a path that takes long to start on.
+    for (percent, loss) in [("1", 0.01), ("5", 0.05)] {
+        let scenario = one(&format!("300M-250ms-loss{percent}%"), 300.0, ms(250), 1.0).lossy(loss).lasting(20.0);
+        let scenario = scenario.warm_after(1.0).must([Line::Utilisation(0.8 * (1.0 - loss))]);
+        all.push(scenario.numbered("11"));
+    }
     all
 }
 

@@ -149,7 +149,7 @@ fn a_libudt_receiver_that_loses_a_tenth_keeps_the_pipe_full() {
 #[test]
 fn random_loss_costs_little_more_than_itself() {
     for loss in [0.01, 0.05, 0.1] {
-        let measured = run(&one(fair(), 20.0, 50).lossy(loss).lasting(10.0).warm_after(3.0));
+        let measured = run(&one(fair(), 20.0, 50).lossy(loss).lasting(20.0).warm_after(3.0));
         assert!(measured.utilisation() > 0.93 * (1.0 - loss), "{loss}: {}", measured.utilisation());
     }
 }

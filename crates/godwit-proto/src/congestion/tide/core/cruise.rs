@@ -89,7 +89,13 @@ impl Core {
     pub(super) fn compete(&mut self, window: f64, is_return: bool) {
         self.contest.entered(self.now, is_return);
         self.competition = Some(Competition::new(window.max(4.0), matches!(self.policy.kind, PolicyKind::High)));
-        self.mark(Purpose::Calm);
+        if is_return {
+            self.mark(Purpose::Calm);
+        } else {
+            // A queue that was our own, and the least RTT that is too old, show at once.
+            self.contest.start_slot(self.now);
+            self.probe_rtt();
+        }
     }
 
     /// Steers the queue towards its target.

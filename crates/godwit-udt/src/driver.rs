@@ -24,9 +24,10 @@ use crate::socket::Socket;
 const RECEIVE_CALLS_MAX: usize = 4;
 /// Time per turn for receiving, and the same for sending: short against the 10 ms of an ACK, long against a system call.
 const TURN_TIME_MAX: Duration = Duration::from_millis(1);
-/// While datagrams come more often than this, the driver looks for more of them only that often, as a network card moderates its
-/// interrupts: at 300 Mbit/s each would else wake the driver, and after it everybody up to the file. Short against any round-trip
-/// that is worth it, and what it adds is taken off: kernels stamp what arrives, and an ACK says how old its news are.
+/// Once the socket is empty, and was so less than twice this ago, the driver looks for more only after this time, as a network card
+/// moderates its interrupts: at 300 Mbit/s each datagram would else wake the driver, and after it everybody up to the file. Short
+/// against any round-trip that is worth it; and what it adds is taken off between our own ends, where kernels stamp what arrives and
+/// an ACK says how old its news are.
 const RECEIVE_MODERATION: Duration = Duration::from_micros(250);
 /// Receive errors in a row after which the socket counts as broken. Each costs a turn, so this is no wait in practice.
 const RECEIVE_ERRORS_MAX: u32 = 1000;
@@ -42,8 +43,8 @@ pub(crate) struct Driver {
     outbound: Outbound,
     touched: Vec<Arc<Connection>>,
     receive_errors: u32,
-    /// When something was received for the last time, and until when nothing else is.
-    received_at: Option<Instant>,
+    /// When the socket was emptied for the last time, and until when it is left alone.
+    emptied_at: Option<Instant>,
     moderated_until: Option<Instant>,
     stage: Stage,
 }
@@ -58,7 +59,7 @@ impl Driver {
             schedule: Schedule::default(),
             touched: Vec::new(),
             receive_errors: 0,
-            received_at: None,
+            emptied_at: None,
             moderated_until: None,
             stage: Stage::Open,
             shared,
@@ -99,12 +100,12 @@ impl Driver {
         let until = now + TURN_TIME_MAX;
         for call in 0..RECEIVE_CALLS_MAX {
             match self.socket.receive(self.inbound.buffers()) {
-                Ok(0) => return false,
-                Ok(_) if call == 0 => {
-                    self.receive_errors = 0;
+                Ok(0) if call == 0 => return false,
+                Ok(0) => {
                     self.moderate(now);
+                    return false;
                 }
-                Ok(_) => {}
+                Ok(_) => self.receive_errors = 0,
                 Err(error) => {
                     self.receive_errors += 1;
                     tracing::debug!(%error, "receiving from a UDP socket failed");
@@ -119,9 +120,9 @@ impl Driver {
         true
     }
 
-    /// Something was received in this turn.
+    /// What there was has been received.
     fn moderate(&mut self, now: Instant) {
-        let last = self.received_at.replace(now);
+        let last = self.emptied_at.replace(now);
         let is_frequent = last.is_some_and(|last| now.saturating_duration_since(last) < 2 * RECEIVE_MODERATION);
         self.moderated_until = is_frequent.then(|| now + RECEIVE_MODERATION);
     }

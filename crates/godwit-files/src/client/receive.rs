@@ -22,9 +22,6 @@ const BATCH_BYTES: usize = 128 * 1024;
 /// ... or for what has waited so long, so that little is missing if the machine stops.
 const BATCH_TIME: Duration = Duration::from_millis(20);
 
-/// While nothing waits, this is how often the clock is looked at for no reason.
-const IDLE_TIME: Duration = Duration::from_secs(3600);
-
 /// Chunks in order.
 type Batch = Vec<Bytes>;
 
@@ -94,7 +91,11 @@ async fn fill(
 ) -> Result<Ending, DownloadError> {
     let mut trailers = None;
     loop {
-        let frame = match timeout_at(pending.due(), body.frame()).await {
+        let frame = match pending.due() {
+            Some(due) => timeout_at(due, body.frame()).await,
+            None => Ok(body.frame().await),
+        };
+        let frame = match frame {
             Ok(Some(frame)) => frame.map_err(DownloadError::Body)?,
             Ok(None) => return Ok(Ending::End(trailers)),
             Err(_elapsed) => {
@@ -129,9 +130,9 @@ struct Pending {
 }
 
 impl Pending {
-    /// When it may wait no longer.
-    fn due(&self) -> Instant {
-        if self.batch.is_empty() { Instant::now() + IDLE_TIME } else { self.since + BATCH_TIME }
+    /// When it may wait no longer, if anything waits.
+    fn due(&self) -> Option<Instant> {
+        (!self.batch.is_empty()).then(|| self.since + BATCH_TIME)
     }
 
     /// False if the writer has stopped.

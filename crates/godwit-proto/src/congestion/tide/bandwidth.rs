@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 
-/// Rounds that a rate counts for.
-const ROUNDS: u64 = 4;
-
 /// Rates are in packets per second.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Bandwidth {
+    /// Rounds that a rate counts for.
+    rounds: u64,
     /// Falling rates with the round of each: the first is the maximum.
     maxima: VecDeque<(u64, f64)>,
     round: u64,
@@ -17,6 +16,11 @@ pub(super) struct Bandwidth {
 }
 
 impl Bandwidth {
+    /// The highest rate of so many rounds.
+    pub(super) fn over(rounds: u64) -> Self {
+        Self { rounds, maxima: VecDeque::new(), round: 0, round_max: 0.0, last_round_max: 0.0 }
+    }
+
     /// The estimate; 0 before the first sample.
     pub(super) fn estimate(&self) -> f64 {
         self.maxima.front().map_or(0.0, |&(_, rate)| rate)
@@ -29,7 +33,7 @@ impl Bandwidth {
             self.maxima.pop_back();
         }
         self.maxima.push_back((self.round, rate));
-        while self.maxima.len() > 1 && self.maxima[0].0 + ROUNDS <= self.round {
+        while self.maxima.len() > 1 && self.maxima[0].0 + self.rounds <= self.round {
             self.maxima.pop_front();
         }
     }

@@ -30,6 +30,7 @@ pub(super) struct Competition {
 
 impl Competition {
     pub(super) fn new(window: f64, is_high: bool) -> Self {
+        let window = window.max(WINDOW_MIN);
         Self { window, window_max: window, reno: window, epoch: None, is_high, unyielding: None }
     }
 
@@ -55,7 +56,7 @@ impl Competition {
     /// That one has gone, or the path loses too much: back to the window, for this rate.
     pub(super) fn give_way(&mut self, rate: f64, rtt: f64) {
         if self.unyielding.take().is_some() {
-            *self = Self::new((rate * rtt).max(WINDOW_MIN), self.is_high);
+            *self = Self::new(rate * rtt, self.is_high);
         }
     }
 

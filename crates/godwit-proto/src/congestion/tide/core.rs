@@ -33,6 +33,8 @@ const ROUND_MIN: f64 = 0.010;
 /// Packets of cohorts are added up to this many before their loss is judged.
 const JUDGED_PACKETS: u64 = 60;
 const COHORTS_MAX: usize = 64;
+/// Rounds that a rate counts for.
+const BANDWIDTH_ROUNDS: u64 = 4;
 /// The queue of a slower flow, in packets per second, is no longer: 1 Mbit/s.
 const TARGET_RATE_MIN: f64 = 80.0;
 const RATE_MIN_PER_RTT: f64 = 4.0;
@@ -134,7 +136,7 @@ impl Core {
             pipe: 0.0,
             is_exact: true,
             delay: Delay::new(initial_rtt),
-            bandwidth: Bandwidth::default(),
+            bandwidth: Bandwidth::over(BANDWIDTH_ROUNDS),
             floor: LossFloor::new(),
             growth: Growth::default(),
             pulse: Pulse::default(),

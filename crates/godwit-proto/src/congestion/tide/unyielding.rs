@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use super::bandwidth::Bandwidth;
+
 /// A queue that falls from more than the first to less than the second part of what stood, in so many round-trips, was taken away:
 /// flows that yield to a loss leave some of a long one.
 const STANDS: f64 = 0.6;
@@ -19,16 +21,17 @@ const PERIOD_SLACK: f64 = 0.1;
 const PERIOD_RTTS: f64 = 3.0;
 /// Falls that are remembered: one may come in between. More of them are another's, who yields often.
 const FALLS: usize = 2;
-/// All our flows drain the queue at the same moment, and clocks differ: for so long around that a fall says nothing.
+/// We drain the queue, and all our flows do it at the same moment: for so long around that a fall says nothing.
 const OWN: f64 = 1.0;
 /// One that was not seen for the time of two and a half periods has gone.
 const FORGOTTEN: f64 = 25.0;
-/// How fast the mean of the queue follows, for each round.
+/// How fast the mean of the queue follows, for each round, and how fast it fades while the queue does not come back.
 const STANDING_WEIGHT: f64 = 0.1;
+const STANDING_FADES: f64 = 0.1 * STANDING_WEIGHT;
 /// It keeps one BDP. Of a shorter queue nothing remains either when flows that yield have lost something, some of them each ten seconds.
 const STANDING_RTTS: f64 = 0.5;
 const CYCLE: [f64; 8] = [1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
-const ROUNDS: usize = 10;
+const ROUNDS: u64 = 10;
 const WINDOW_GAIN: f64 = 2.0;
 /// More loss than this above the path's own, over some sixteen cohorts, and we yield all the same: the other one takes ten rounds to
 /// find out that it got less, and loses as much meanwhile.
@@ -79,8 +82,7 @@ impl Watch {
             let weight = if self.standing == 0.0 { 1.0 } else { STANDING_WEIGHT };
             self.standing += weight * (queue - self.standing);
         } else {
-            // Slowly, for a queue that does not come back.
-            self.standing *= 1.0 - 0.1 * STANDING_WEIGHT;
+            self.standing *= 1.0 - STANDING_FADES;
         }
     }
 
@@ -100,7 +102,7 @@ impl Watch {
 /// The law. Rates in packets per second.
 #[derive(Clone, Debug)]
 pub(super) struct Unyielding {
-    rates: VecDeque<f64>,
+    bandwidth: Bandwidth,
     phase: usize,
     /// Mean loss above the path's own.
     loss: f64,
@@ -108,33 +110,29 @@ pub(super) struct Unyielding {
 
 impl Unyielding {
     pub(super) fn new(rate: f64) -> Self {
-        Self { rates: VecDeque::from([rate]), phase: 0, loss: 0.0 }
+        let mut bandwidth = Bandwidth::over(ROUNDS);
+        bandwidth.on_sample(rate);
+        Self { bandwidth, phase: 0, loss: 0.0 }
     }
 
     pub(super) fn on_round(&mut self, rate: f64) {
-        self.rates.push_back(rate);
-        if self.rates.len() > ROUNDS {
-            self.rates.pop_front();
-        }
+        self.bandwidth.on_round();
+        self.bandwidth.on_sample(rate);
         self.phase = (self.phase + 1) % CYCLE.len();
     }
 
     pub(super) fn pace(&self) -> f64 {
-        self.rate() * CYCLE[self.phase]
+        self.bandwidth.estimate() * CYCLE[self.phase]
     }
 
     pub(super) fn window(&self, min_rtt: f64) -> f64 {
-        WINDOW_GAIN * self.rate() * min_rtt
+        WINDOW_GAIN * self.bandwidth.estimate() * min_rtt
     }
 
     /// Whether too much is lost, now with this part of a cohort.
     pub(super) fn minds(&mut self, excess: f64) -> bool {
         self.loss += LOSS_WEIGHT * (excess.max(0.0) - self.loss);
         self.loss > LOSS_MAX
-    }
-
-    fn rate(&self) -> f64 {
-        self.rates.iter().copied().fold(0.0, f64::max)
     }
 }
 

@@ -88,7 +88,7 @@ impl Core {
     /// Enters the competitive mode with this window.
     pub(super) fn compete(&mut self, window: f64, is_return: bool) {
         self.contest.entered(self.now, is_return);
-        self.competition = Some(Competition::new(window.max(4.0), matches!(self.policy.kind, PolicyKind::High)));
+        self.competition = Some(Competition::new(window, matches!(self.policy.kind, PolicyKind::High)));
         if is_return {
             self.mark(Purpose::Calm);
         } else {

@@ -15,6 +15,7 @@ use crate::connection::{Connection, State};
 use crate::inbound::Inbound;
 use crate::outbound::{Flow, Outbound};
 use crate::pacer::Pacer;
+use crate::readiness::Wanted;
 use crate::schedule::Schedule;
 use crate::shared::{Shared, Stage};
 use crate::socket::Socket;
@@ -257,12 +258,14 @@ impl Driver {
         let is_blocked = self.outbound.is_blocked();
         let moderated_until = self.moderated_until.filter(|&until| Instant::now() < until);
         let deadline = self.next_deadline().into_iter().chain(moderated_until).min();
-        tokio::select! {
-            readable = self.socket.readable(), if moderated_until.is_none() => readable,
-            writable = self.socket.writable(), if is_blocked => writable,
+        let wanted = Wanted { readable: moderated_until.is_none(), writable: is_blocked };
+        let woken = tokio::select! {
+            ready = self.socket.ready(wanted), if wanted != Wanted::NOTHING => ready,
             due = self.pacer.sleep_until(deadline) => due,
             () = self.shared.work() => Ok(()),
-        }
+        };
+        self.socket.rest()?;
+        woken
     }
 
     /// When a connection can be served next; none while the socket has to become writable first.

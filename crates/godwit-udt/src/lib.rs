@@ -57,6 +57,7 @@ mod outbound;
 mod pacer;
 mod path_mtu;
 mod rate_limit;
+mod readiness;
 mod receive_budget;
 mod receive_pool;
 mod schedule;

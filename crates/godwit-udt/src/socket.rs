@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 
 use crate::arrival_clock::ArrivalClock;
+use crate::readiness::{Readiness, Wanted};
 use crate::receive_pool::{BUFFER_BYTES, ReceiveBuffer, ReceivePool};
 use crate::socket_buffers;
 use crate::socket_options;
@@ -79,7 +80,7 @@ pub(crate) struct Offload {
 /// A UDP socket that sends and receives in batches. One per driver.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    io: tokio::net::UdpSocket,
+    io: Readiness,
     state: UdpSocketState,
     local: SocketAddr,
     may_fragment: bool,
@@ -126,7 +127,7 @@ impl Socket {
             clock: ArrivalClock::new(Instant::now()),
             counters: Arc::new(SocketCounters::new(buffers, socket_options::inode(&socket), local)),
             state,
-            io: tokio::net::UdpSocket::from_std(socket)?,
+            io: Readiness::new(socket)?,
         })
     }
 
@@ -139,8 +140,9 @@ impl Socket {
         let mut slices = self.buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer.memory()));
         let mut slices: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
             std::array::from_fn(|_| slices.next().expect("there are RECEIVE_BUFFERS buffers"));
-        let filled =
-            self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), &mut slices, &mut self.metas));
+        let filled = self
+            .io
+            .try_io(Interest::READABLE, || self.state.recv(self.io.socket().into(), &mut slices, &mut self.metas));
         let filled = match filled {
             Ok(filled) => filled,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
@@ -204,26 +206,23 @@ impl Socket {
         Sent::All
     }
 
-    /// Waits until there may be something to receive.
+    /// Waits until something wanted may be possible; it may also be nothing. [`rest`](Self::rest) has to follow.
     ///
     /// # Errors
     /// The runtime is shutting down.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+    pub(crate) async fn ready(&mut self, wanted: Wanted) -> io::Result<()> {
+        self.io.ready(wanted).await
     }
 
-    /// Waits until there may be room to send.
+    /// After [`ready`](Self::ready), whether it ended or not: until the next time nobody is woken for this socket.
     ///
     /// # Errors
-    /// The runtime is shutting down.
-    ///
-    /// # Cancel safety
-    /// Cancel safe.
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.io.writable().await
+    /// None that a sound system has.
+    pub(crate) fn rest(&mut self) -> io::Result<()> {
+        self.io.rest()
     }
 
     /// The address that the socket is bound to.
@@ -248,7 +247,7 @@ impl Socket {
             segment_size: (contents.len() > segment_bytes).then_some(segment_bytes),
             src_ip: to.local,
         };
-        self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit))
+        self.io.try_io(Interest::WRITABLE, || self.state.try_send(self.io.socket().into(), &transmit))
     }
 
     /// Fragmentation is an option of the whole socket; the single sender toggles it, only when it has to change.
@@ -256,7 +255,7 @@ impl Socket {
         if self.may_fragment == may_fragment {
             return;
         }
-        match socket_options::allow_fragments(&self.io, self.local, may_fragment) {
+        match socket_options::allow_fragments(self.io.socket(), self.local, may_fragment) {
             Ok(()) => self.may_fragment = may_fragment,
             Err(error) => tracing::debug!(%error, may_fragment, "the don't-fragment bit cannot be changed"),
         }

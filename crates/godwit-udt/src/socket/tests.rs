@@ -3,10 +3,14 @@ use std::time::Duration;
 
 use super::*;
 
+const TO_RECEIVE: Wanted = Wanted { readable: true, writable: false };
+const TO_SEND: Wanted = Wanted { readable: false, writable: true };
+
 async fn socket(addr: &str) -> Socket {
-    let socket = Socket::new(bind(addr.parse().unwrap()).unwrap(), &SocketConfig::default()).unwrap();
-    // Until the runtime has looked at it once, a socket counts as neither readable nor writable.
-    socket.writable().await.unwrap();
+    let mut socket = Socket::new(bind(addr.parse().unwrap()).unwrap(), &SocketConfig::default()).unwrap();
+    // Where the runtime watches the socket it has to look at it once before anything can be sent.
+    socket.ready(TO_SEND).await.unwrap();
+    socket.rest().unwrap();
     socket
 }
 
@@ -14,7 +18,8 @@ async fn receive_bytes(socket: &mut Socket, bytes: usize) -> Vec<Received> {
     let mut received = Vec::new();
     let all = async {
         while received.iter().map(|one: &Received| one.contents.len()).sum::<usize>() < bytes {
-            socket.readable().await.unwrap();
+            socket.ready(TO_RECEIVE).await.unwrap();
+            socket.rest().unwrap();
             socket.receive(&mut received).unwrap();
         }
     };
@@ -97,11 +102,11 @@ async fn a_datagram_beyond_the_mtu_is_an_event_and_fragments_when_allowed() {
     // send through a link of MTU 1280.
     use rustix::net::sockopt::{Ipv4PathMtuDiscovery, ip_mtu_discover};
     let (mut a, b) = (socket("127.0.0.1:0").await, socket("127.0.0.1:0").await);
-    assert_eq!(ip_mtu_discover(&a.io).unwrap(), Ipv4PathMtuDiscovery::DO);
+    assert_eq!(ip_mtu_discover(a.io.socket()).unwrap(), Ipv4PathMtuDiscovery::DO);
     let cut = Addressed { may_fragment: true, ..to(b.local_addr(), Some(10)) };
     assert_eq!(a.send(cut, &[0; 30], 0, &mut Offload::default()), Sent::All);
-    assert_eq!(ip_mtu_discover(&a.io).unwrap(), Ipv4PathMtuDiscovery::DONT);
+    assert_eq!(ip_mtu_discover(a.io.socket()).unwrap(), Ipv4PathMtuDiscovery::DONT);
     assert_eq!(a.send(to(b.local_addr(), None), &[0; 30], 0, &mut Offload::default()), Sent::All);
-    assert_eq!(ip_mtu_discover(&a.io).unwrap(), Ipv4PathMtuDiscovery::DO);
+    assert_eq!(ip_mtu_discover(a.io.socket()).unwrap(), Ipv4PathMtuDiscovery::DO);
     assert_eq!(a.counters().read().send_calls, 4);
 }

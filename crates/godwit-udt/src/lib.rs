@@ -53,6 +53,8 @@ mod error;
 mod handle;
 mod inbound;
 mod listener;
+#[cfg(target_os = "linux")]
+mod multi_send;
 mod outbound;
 mod pacer;
 mod path_mtu;

@@ -11,6 +11,8 @@ use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 
 use crate::arrival_clock::ArrivalClock;
+#[cfg(target_os = "linux")]
+use crate::multi_send;
 use crate::readiness::{Readiness, Wanted};
 use crate::receive_pool::{BUFFER_BYTES, ReceiveBuffer, ReceivePool};
 use crate::socket_buffers;
@@ -174,7 +176,7 @@ impl Socket {
         Ok(filled)
     }
 
-    /// Sends `contents` from byte `start` on: in one call where the path takes segmented sends, else one by one.
+    /// Sends `contents` from byte `start` on: as one segmented packet where the path takes such, else as many.
     ///
     /// What the system refuses for other reasons than a full buffer or the size (no route, no buffer in the device, a
     /// firewall) counts as lost: the protocol repairs that like any other loss.
@@ -183,11 +185,18 @@ impl Socket {
         let mut sent_bytes = start;
         while let Some(rest) = contents.get(sent_bytes..).filter(|rest| !rest.is_empty()) {
             let segment_bytes = to.segment_bytes.unwrap_or(rest.len()).clamp(1, SEND_BYTES_MAX).min(rest.len());
-            let segments = self.segments_per_call(segment_bytes, to.may_fragment || offload.refused);
-            let call_bytes = (segments * segment_bytes).min(rest.len());
-            let sent = self.send_once(to, &rest[..call_bytes], segment_bytes);
+            let is_alone = to.may_fragment || offload.refused || self.segments_max == 1;
+            let segments = if is_alone { 1 } else { (SEND_BYTES_MAX / segment_bytes).clamp(1, self.segments_max) };
+            let mut call_bytes = (segments * segment_bytes).min(rest.len());
+            let sent = match is_alone {
+                true => self.send_alone(to, rest, segment_bytes),
+                false => self.send_segmented(to, &rest[..call_bytes], segment_bytes).map(|()| call_bytes),
+            };
             match sent.map_err(|error| (error.kind(), error)) {
-                Ok(()) => self.count_sent(call_bytes, segment_bytes),
+                Ok(bytes) => {
+                    call_bytes = bytes;
+                    self.count_sent(bytes, segment_bytes);
+                }
                 Err((io::ErrorKind::WouldBlock, _)) => return Sent::Blocked { sent_bytes },
                 Err((_, error)) if quinn_udp::is_msg_size_err(&error) && !to.may_fragment => {
                     // Before Linux 6.14 a segmented send that is too large is EINVAL, so the one-by-one send told us.
@@ -235,11 +244,18 @@ impl Socket {
         Arc::clone(&self.counters)
     }
 
-    fn segments_per_call(&self, segment_bytes: usize, one_by_one: bool) -> usize {
-        if one_by_one { 1 } else { (SEND_BYTES_MAX / segment_bytes).clamp(1, self.segments_max) }
+    /// Sends the first datagrams of `contents`, each a packet of its own for the kernel; tells how many bytes they had.
+    fn send_alone(&self, to: Addressed, contents: &[u8], segment_bytes: usize) -> io::Result<usize> {
+        #[cfg(target_os = "linux")]
+        if contents.len() > segment_bytes {
+            let datagrams = multi_send::send(self.io.socket(), to, contents, segment_bytes)?;
+            return Ok((datagrams * segment_bytes).min(contents.len()));
+        }
+        self.send_segmented(to, &contents[..segment_bytes], segment_bytes)?;
+        Ok(segment_bytes)
     }
 
-    fn send_once(&self, to: Addressed, contents: &[u8], segment_bytes: usize) -> io::Result<()> {
+    fn send_segmented(&self, to: Addressed, contents: &[u8], segment_bytes: usize) -> io::Result<()> {
         let transmit = quinn_udp::Transmit {
             destination: to.remote,
             ecn: None,

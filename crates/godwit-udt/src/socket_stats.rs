@@ -13,8 +13,8 @@ pub struct SocketConfig {
     pub receive_buffer_bytes: usize,
     /// Send buffer in bytes. Default 4 MiB.
     pub send_buffer_bytes: usize,
-    /// Whether runs of datagrams go to the kernel in one call where it takes them (UDP segmentation offload, GSO). Default true;
-    /// without, each datagram costs a call, which is there to measure what it is worth.
+    /// Whether runs of datagrams go through the kernel as one where it takes them (UDP segmentation offload, GSO). Default true;
+    /// without, each datagram is a packet of its own all the way, as on a path that refuses them.
     pub segmentation_offload: bool,
 }
 
@@ -47,7 +47,7 @@ pub struct SocketStats {
     pub sent_bytes: u64,
     /// Send calls that succeeded.
     pub send_calls: u64,
-    /// Times that a path refused a segmented send; that path is served one datagram per call since.
+    /// Times that a path refused a segmented send; its datagrams go one by one since.
     pub offload_refusals: u64,
     /// Datagrams refused because a device's queue was full (ENOBUFS).
     pub send_no_buffer: u64,

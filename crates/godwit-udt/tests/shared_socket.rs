@@ -143,7 +143,7 @@ async fn the_buffers_that_were_granted_are_told() {
 }
 
 #[tokio::test]
-async fn without_offload_each_datagram_costs_a_call() {
+async fn without_offload_everything_arrives_and_runs_share_a_call() {
     in_time(async {
         let (_server_endpoint, listener, server_addr) = listener(V4, Config::default());
         let alone = SocketConfig { segmentation_offload: false, ..SocketConfig::default() };
@@ -154,7 +154,7 @@ async fn without_offload_each_datagram_costs_a_call() {
         let (mut client, mut server) = (client.unwrap(), server.unwrap());
         tokio::join!(exchange(&mut client, &up, &down), exchange(&mut server, &down, &up));
         let stats = client_endpoint.socket_stats();
-        assert_eq!(stats.send_calls, stats.sent_datagrams, "{stats:?}");
+        assert_eq!(stats.send_calls < stats.sent_datagrams, cfg!(target_os = "linux"), "{stats:?}");
     })
     .await;
 }

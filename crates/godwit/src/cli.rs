@@ -206,7 +206,7 @@ pub(crate) struct PerfSendArgs {
     /// Connections side by side
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = connections)]
     pub(crate) connections: usize,
-    /// Sends one datagram per system call (no UDP segmentation offload), to see what that is worth; over UDT
+    /// Sends each datagram by itself (no UDP segmentation offload), as where a device refuses that; over UDT
     #[arg(long)]
     pub(crate) no_gso: bool,
     /// Prints one JSON object at the end, and the lines of each second on stderr

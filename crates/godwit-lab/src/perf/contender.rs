@@ -16,7 +16,7 @@ use crate::peer::{Congestion, Programs};
 pub enum Contender {
     /// `godwit perf` over UDT.
     Godwit,
-    /// The same, one datagram per system call.
+    /// The same without segmentation offload.
     GodwitNoGso,
     /// `godwit perf` over the kernel's TCP.
     GodwitTcp,

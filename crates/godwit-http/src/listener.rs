@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use godwit_udt::ListenLimits;
 use tokio::net::TcpListener;
 use tracing::warn;
 
@@ -37,7 +36,7 @@ impl Listener {
     pub(crate) fn bind(url: ListenUrl, config: &ServerConfig) -> Result<Self, BindError> {
         match url.transport {
             Transport::Tcp => tcp::listen(url.address, config.accept_backlog).map(Self::Tcp),
-            Transport::Udt => UdtListener::bind(url.address, config.udt.clone(), listen_limits(config)).map(Self::Udt),
+            Transport::Udt => UdtListener::bind(url.address, config).map(Self::Udt),
         }
         .map_err(|source| BindError::Listen { url, source })
     }
@@ -90,16 +89,6 @@ impl Accept for Listener {
             Self::Tcp(listener) => tcp::accept(listener).await.map(ByteStream::Tcp),
             Self::Udt(listener) => listener.accept().await.map(ByteStream::Udt),
         }
-    }
-}
-
-/// What UDT needs to know of the server's limits: the connections that nobody has accepted yet are its own to count.
-fn listen_limits(config: &ServerConfig) -> ListenLimits {
-    ListenLimits {
-        connections_max: config.connections_max,
-        connections_per_address_max: config.connections_per_address_max,
-        half_open_max: config.half_open_handshakes_max,
-        backlog: usize::try_from(config.accept_backlog).unwrap_or(usize::MAX),
     }
 }
 

@@ -46,6 +46,8 @@ pub struct ServerConfig {
     pub request_head_bytes_max: usize,
     /// Buffers, window and timeouts of UDT connections.
     pub udt: godwit_udt::Config,
+    /// Sockets that share each UDP port, each with a driver task. Default: one per core, at most 16.
+    pub udt_sockets: usize,
     /// The highest sending rate of a TCP connection in bits per second; UDT's is in its own configuration. Default: none.
     pub tcp_max_rate_bits_per_s: Option<u64>,
     /// After the shutdown signal, how long requests in progress may take to finish. Default 5 s.
@@ -63,6 +65,7 @@ impl Default for ServerConfig {
             half_open_handshakes_max: 1024,
             request_head_bytes_max: 32 * 1024,
             udt: godwit_udt::Config::default(),
+            udt_sockets: godwit_udt::sockets_per_core(),
             tcp_max_rate_bits_per_s: None,
             drain_timeout: Duration::from_secs(5),
         }

@@ -6,8 +6,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use godwit_udt::{BindError, Config, ConnectError, Endpoint, EndpointConfig, ListenLimits, Stream};
+use godwit_udt::{BindError, Config, ConnectError, Endpoint, EndpointConfig, ListenLimits, SocketConfig, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::server::ServerConfig;
 
 /// One connection, and its endpoint: that ends when its last handle goes, with the connections that are left.
 #[derive(Debug)]
@@ -40,9 +42,9 @@ impl UdtListener {
     /// # Errors
     ///
     /// The kernel's.
-    pub(crate) fn bind(address: SocketAddr, config: Config, limits: ListenLimits) -> io::Result<Self> {
-        let endpoint = bind(address)?;
-        let listener = endpoint.listen(config, limits)?;
+    pub(crate) fn bind(address: SocketAddr, config: &ServerConfig) -> io::Result<Self> {
+        let endpoint = bind(address, config.udt_sockets)?;
+        let listener = endpoint.listen(config.udt.clone(), listen_limits(config))?;
         Ok(Self { listener, endpoint })
     }
 
@@ -97,7 +99,7 @@ impl UdtEndpoints {
         };
         match endpoint {
             Some(endpoint) => Ok(endpoint.clone()),
-            None => Ok(endpoint.insert(bind(any)?).clone()),
+            None => Ok(endpoint.insert(bind(any, 1)?).clone()),
         }
     }
 
@@ -162,11 +164,22 @@ impl AsyncWrite for UdtStream {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<Endpoint> {
-    Endpoint::bind(address, EndpointConfig::default()).map_err(|error| match error {
+fn bind(address: SocketAddr, sockets: usize) -> io::Result<Endpoint> {
+    let socket = SocketConfig { sockets, ..SocketConfig::default() };
+    Endpoint::bind_with(address, EndpointConfig::default(), socket).map_err(|error| match error {
         BindError::Bind { source, .. } => source,
         other => other.into(),
     })
+}
+
+/// What UDT needs to know of the server's limits: the connections that nobody has accepted yet are its own to count.
+fn listen_limits(config: &ServerConfig) -> ListenLimits {
+    ListenLimits {
+        connections_max: config.connections_max,
+        connections_per_address_max: config.connections_per_address_max,
+        half_open_max: config.half_open_handshakes_max,
+        backlog: usize::try_from(config.accept_backlog).unwrap_or(usize::MAX),
+    }
 }
 
 /// The reason alone: the error that it goes into names the address.

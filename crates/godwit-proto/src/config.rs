@@ -300,11 +300,6 @@ fn millis(duration: Duration) -> u64 {
 /// The settings of an endpoint. All values are valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointConfig {
-    /// Which of several drivers on one port this endpoint belongs to, 0 ..= 63: fixed bits of every socket id that it
-    /// hands out, so that a packet which reaches another driver can be forwarded. Default 0.
-    pub driver_index: u8,
-    /// Key of the handshake cookies; equal keys let several drivers accept each other's cookies. Default: from the seed.
-    pub cookie_key: Option<[u8; 16]>,
     /// Most connections of all kinds, accepted and connected. Default 20,000.
     pub connections_max: usize,
     /// What the receive buffers of all connections together may hold, in bytes. Default 1 GiB.
@@ -333,13 +328,7 @@ impl WallClock {
 
 impl Default for EndpointConfig {
     fn default() -> Self {
-        Self {
-            driver_index: 0,
-            cookie_key: None,
-            connections_max: 20_000,
-            receive_budget_bytes: 1 << 30,
-            wall_clock: None,
-        }
+        Self { connections_max: 20_000, receive_budget_bytes: 1 << 30, wall_clock: None }
     }
 }
 

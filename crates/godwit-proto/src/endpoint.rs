@@ -27,6 +27,8 @@ const CLOSED_ANSWERS_MAX: u8 = 8;
 /// Bits of a socket id that name the driver, below the sign bit; the others are random. Deviation 10.
 const DRIVER_INDEX_SHIFT: u32 = 25;
 const DRIVER_INDEX_MASK: u32 = 0x3F;
+/// Drivers that one endpoint can have: what those bits can name.
+pub const DRIVERS_MAX: usize = DRIVER_INDEX_MASK as usize + 1;
 
 /// Names a connection within its endpoint: this side's socket id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -39,7 +41,7 @@ impl ConnectionHandle {
     }
 }
 
-/// Which driver handed out a socket id: packets that reach another driver of the same port belong there.
+/// Which driver of the port a socket id belongs to: that one keeps the timers of the connection and sends its packets.
 pub const fn driver_index(socket_id: u32) -> u8 {
     ((socket_id >> DRIVER_INDEX_SHIFT) & DRIVER_INDEX_MASK) as u8
 }
@@ -89,6 +91,7 @@ pub struct EndpointStats {
 #[derive(Debug)]
 pub struct Endpoint {
     config: EndpointConfig,
+    driver_index: u8,
     rng: StdRng,
     cookies: CookieJar,
     entries: HashMap<u32, Entry>,
@@ -132,10 +135,11 @@ impl Endpoint {
     /// An endpoint without connections. All that is random in it comes from `seed`.
     pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Self {
         let mut rng = StdRng::from_seed(seed);
-        let key = config.cookie_key.unwrap_or_else(|| rng.random());
+        let cookie_key = rng.random();
         Self {
             config,
-            cookies: CookieJar::new(key),
+            driver_index: 0,
+            cookies: CookieJar::new(cookie_key),
             rng,
             entries: HashMap::new(),
             accepted: HashMap::new(),
@@ -148,6 +152,12 @@ impl Endpoint {
             paths: PathCache::default(),
             stats: EndpointStats::default(),
         }
+    }
+
+    /// Connections made or accepted from now on belong to this one of several drivers, below [`DRIVERS_MAX`]; 0 at first. Their
+    /// socket ids say so, see [`driver_index`].
+    pub fn set_driver_index(&mut self, index: u8) {
+        self.driver_index = index & DRIVER_INDEX_MASK as u8;
     }
 
     /// Where a datagram from `from` goes; its first 16 bytes are enough.
@@ -387,7 +397,7 @@ impl Endpoint {
     fn birth(&mut self, now: Instant, path: Path, config: Config) -> Birth {
         let local_id = loop {
             let random = self.rng.random::<u32>() & ((1 << DRIVER_INDEX_SHIFT) - 1);
-            let id = random | (u32::from(self.config.driver_index) & DRIVER_INDEX_MASK) << DRIVER_INDEX_SHIFT;
+            let id = random | u32::from(self.driver_index) << DRIVER_INDEX_SHIFT;
             let is_taken = self.entries.contains_key(&id) || self.closed.contains_key(&id);
             if id != 0 && !is_taken {
                 break id;

@@ -58,6 +58,6 @@ pub use config::{
 pub use congestion::ControllerKind;
 pub use connection::{Connection, MessageOptions, ReceiverStats, SenderStats, Side, SlabRun, Stats, WriteSlab};
 pub use datagram::{Batch, Contents, Event, Path, SEGMENTS_MAX, TRANSMIT_BYTES_MAX, Transmit};
-pub use endpoint::{ConnectionHandle, Endpoint, EndpointStats, Handshaken, Route, driver_index};
+pub use endpoint::{ConnectionHandle, DRIVERS_MAX, Endpoint, EndpointStats, Handshaken, Route, driver_index};
 pub use error::{ConfigError, ConnectError, ConnectionError, ListenError, RateBoundsError, ReadError, WriteError};
 pub use path_cache::PathMemory;

@@ -20,6 +20,8 @@ use crate::socket::Offload;
 pub(crate) struct Connection {
     pub(crate) key: proto::ConnectionHandle,
     pub(crate) id: u32,
+    /// The index of the driver that keeps its timers and sends its packets.
+    pub(crate) driver: usize,
     pub(crate) path: Path,
     /// Whether the connection waits in the list of those that the application has touched, so that many small calls
     /// cost one wake-up of the driver.
@@ -77,6 +79,7 @@ impl Connection {
         Self {
             key,
             id: protocol.id(),
+            driver: proto::driver_index(key.id()).into(),
             path,
             touched: AtomicBool::new(false),
             last_stats: Arc::default(),

@@ -1,4 +1,4 @@
-//! THE loop: the one task of an endpoint, and the only place where its packets move.
+//! THE loop: the task that owns a UDP socket, and the only place where packets move.
 //!
 //! ```text
 //!   receive (bounded)  →  what applications changed  →  timers and sending, in order of time (bounded)  →  wait
@@ -6,18 +6,23 @@
 //!
 //! Everything that happens to a connection is one mutation, then a drain: events wake whoever waits for them, and the
 //! connection takes its place in the schedule, from which it is served when its time comes.
+//!
+//! Several drivers may serve one port, each with a socket of its own. A connection belongs to the driver that accepted it, whose index
+//! its id carries: that one alone keeps its timers and sends. Which socket a packet arrives at is for the kernel to choose, and it
+//! chooses anew when a socket joins; so whoever receives hands the packet over, and tells the driver that is to act on it.
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::connection::{Connection, State};
+use crate::connection::Connection;
 use crate::inbound::Inbound;
 use crate::outbound::{Flow, Outbound};
 use crate::pacer::Pacer;
 use crate::readiness::Wanted;
 use crate::schedule::Schedule;
 use crate::shared::{Shared, Stage};
+use crate::side_channel::SIDE_CHANNEL_DRIVER;
 use crate::socket::Socket;
 
 /// Receive calls per turn: 64 buffers, up to 4 MiB. Beyond that the senders' turn has come; what waits stays in the
@@ -36,6 +41,7 @@ const RECEIVE_ERRORS_MAX: u32 = 1000;
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Driver {
+    index: usize,
     shared: Arc<Shared>,
     socket: Socket,
     pacer: Pacer,
@@ -48,13 +54,16 @@ pub(crate) struct Driver {
     emptied_at: Option<Instant>,
     moderated_until: Option<Instant>,
     stage: Stage,
+    /// Dropped last: whoever waits for the end of the endpoint finds its sockets closed.
+    _ending: Ending,
 }
 
 impl Driver {
-    /// Must be called inside a tokio runtime.
-    pub(crate) fn new(shared: Arc<Shared>, socket: Socket) -> Self {
+    /// The driver with this index among those that share the port. Must be called inside a tokio runtime.
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, socket: Socket) -> Self {
         Self {
-            inbound: Inbound::default(),
+            index,
+            inbound: Inbound::new(index),
             outbound: Outbound::new(socket.counters()),
             pacer: Pacer::new(),
             schedule: Schedule::default(),
@@ -63,6 +72,7 @@ impl Driver {
             emptied_at: None,
             moderated_until: None,
             stage: Stage::Open,
+            _ending: Ending { shared: Arc::clone(&shared) },
             shared,
             socket,
         }
@@ -138,10 +148,15 @@ impl Driver {
             state.protocol.handle_datagrams(now, &batch);
             drop(batch);
             connection.account(&mut state);
-            self.schedule.hasten(&mut state.slot, now, || Arc::clone(&connection));
+            if connection.driver == self.index {
+                self.schedule.hasten(&mut state.slot, now, || Arc::clone(&connection));
+            }
             let wakeups = state.drain_events();
             drop(state);
             wakeups.wake();
+            if connection.driver != self.index {
+                self.shared.touch(&connection);
+            }
         }
         for connection in self.inbound.accepted() {
             let mut state = connection.lock();
@@ -154,7 +169,7 @@ impl Driver {
 
     /// Puts the connections that applications have changed into the schedule.
     fn take_touched(&mut self) {
-        self.shared.take_touched(&mut self.touched);
+        self.shared.driver(self.index).take_touched(&mut self.touched);
         let now = Instant::now();
         for connection in self.touched.drain(..) {
             connection.take_touch();
@@ -177,6 +192,7 @@ impl Driver {
         }
         let aside = match self.outbound.is_blocked() {
             true => Flow::Blocked,
+            false if self.index != SIDE_CHANNEL_DRIVER => Flow::Drained,
             false => self.outbound.send_side_channel(&mut self.socket, &self.shared),
         };
         aside == Flow::More || self.next_deadline().is_some_and(|next| next <= Instant::now())
@@ -221,9 +237,12 @@ impl Driver {
             }
             table.protocol.remove(now, connection.key, peer_id);
         }
+        if table.connections.is_empty() && self.shared.is_closing() {
+            self.shared.wake_drivers();
+        }
     }
 
-    /// Ends the connections when the endpoint has begun to close.
+    /// Ends this driver's connections when the endpoint has begun to close.
     fn enter_stage(&mut self) {
         let stage = self.shared.stage();
         if stage == self.stage {
@@ -232,12 +251,14 @@ impl Driver {
         self.stage = stage;
         self.shared.table().protocol.stop_listening();
         let now = Instant::now();
-        self.each_connection(|connection, state| {
-            match stage {
-                Stage::Closing => state.protocol.close(now),
-                _ => state.protocol.abort(now),
+        self.shared.each_connection(|connection, state| {
+            if connection.driver == self.index {
+                match stage {
+                    Stage::Closing => state.protocol.close(now),
+                    _ => state.protocol.abort(now),
+                }
+                self.shared.touch(connection);
             }
-            self.shared.touch(connection);
         });
     }
 
@@ -262,7 +283,7 @@ impl Driver {
         let woken = tokio::select! {
             ready = self.socket.ready(wanted), if wanted != Wanted::NOTHING => ready,
             due = self.pacer.sleep_until(deadline) => due,
-            () = self.shared.work() => Ok(()),
+            () = self.shared.driver(self.index).work() => Ok(()),
         };
         self.socket.rest()?;
         woken
@@ -273,25 +294,21 @@ impl Driver {
         let next = self.schedule.next().filter(|_| !self.outbound.is_blocked())?;
         Some(self.shared.rate_limit.blocked_until(Instant::now()).map_or(next, |until| until.max(next)))
     }
-
-    fn each_connection(&self, mut visit: impl FnMut(&Arc<Connection>, &mut State)) {
-        let connections: Vec<_> = self.shared.table().connections.values().cloned().collect();
-        for connection in connections {
-            let mut state = connection.lock();
-            visit(&connection, &mut state);
-            let wakeups = state.drain_events();
-            drop(state);
-            wakeups.wake();
-        }
-    }
 }
 
-/// However the task ends (the runtime may be shutting down), nobody waits for it any more.
-impl Drop for Driver {
+/// The end of a driver: however its task ends (the runtime may be shutting down), nobody waits for it any more.
+#[derive(Debug)]
+struct Ending {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Ending {
     fn drop(&mut self) {
-        self.shared.enter(Stage::Ended);
+        if !self.shared.driver_ends() {
+            return;
+        }
         let now = Instant::now();
-        self.each_connection(|_, state| {
+        self.shared.each_connection(|_, state| {
             state.protocol.abort(now);
             state.abandon().wake();
         });

@@ -1,15 +1,16 @@
-//! One UDP socket and everything on it.
+//! One UDP port and everything on it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use godwit_proto as proto;
-use godwit_proto::{Config, EndpointConfig, EndpointStats, ListenLimits, Path, WallClock};
+use godwit_proto::{Config, DRIVERS_MAX, EndpointConfig, EndpointStats, ListenLimits, Path, WallClock};
 use tracing::Instrument as _;
 
 use crate::connection::Connection;
 use crate::driver::Driver;
+use crate::driver_handle::DriverHandle;
 use crate::error::{BindError, ConnectError, ListenError, SideChannelError};
 use crate::listener::Listener;
 use crate::path_mtu::Route;
@@ -20,11 +21,14 @@ use crate::socket::{self, Socket};
 use crate::stream::Stream;
 use crate::{SocketConfig, SocketStats};
 
-/// A UDP socket that carries any number of UDT connections: those of one [`Listener`] and those that it connects. Clones
-/// are handles to the same socket.
+/// The driver of the connections that an endpoint makes itself. Answers may reach another.
+const CONNECTING_DRIVER: u8 = 0;
+
+/// A UDP port that carries any number of UDT connections: those of one [`Listener`] and those that it connects. Clones
+/// are handles to the same port.
 ///
-/// One task drives it. When the last handle goes (clones and the listener; streams do not count), the connections that are
-/// left are aborted and the task ends; [`close`](Self::close) ends them gracefully instead.
+/// One task drives it, or several that share it ([`SocketConfig::sockets`]). When the last handle goes (clones and the listener; streams do
+/// not count), the connections that are left are aborted and the tasks end; [`close`](Self::close) ends them gracefully instead.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     guard: Arc<Guard>,
@@ -49,16 +53,16 @@ impl Endpoint {
         Self::bind_with(addr, config, SocketConfig::default())
     }
 
-    /// As [`bind`](Self::bind), with these socket buffers.
+    /// As [`bind`](Self::bind), with these socket buffers and this number of sockets.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
     ///
     /// # Panics
     /// As [`bind`](Self::bind).
-    pub fn bind_with(addr: SocketAddr, config: EndpointConfig, buffers: SocketConfig) -> Result<Self, BindError> {
-        let socket = socket::bind(addr).map_err(|source| BindError::Bind { addr, source })?;
-        Self::from_socket_with(socket, config, buffers)
+    pub fn bind_with(addr: SocketAddr, config: EndpointConfig, socket: SocketConfig) -> Result<Self, BindError> {
+        let sockets = socket::bind_several(addr, socket.sockets.clamp(1, DRIVERS_MAX));
+        Self::start_drivers(sockets.map_err(|source| BindError::Bind { addr, source })?, config, &socket)
     }
 
     /// Takes over a bound UDP socket, with the default socket buffers.
@@ -72,7 +76,7 @@ impl Endpoint {
         Self::from_socket_with(socket, config, SocketConfig::default())
     }
 
-    /// Takes over a bound UDP socket, with these socket buffers.
+    /// Takes over a bound UDP socket, with these socket buffers; it stays the only one.
     ///
     /// # Errors
     /// As [`from_socket`](Self::from_socket).
@@ -84,14 +88,7 @@ impl Endpoint {
         config: EndpointConfig,
         buffers: SocketConfig,
     ) -> Result<Self, BindError> {
-        let socket = Socket::new(socket, &buffers).map_err(BindError::Socket)?;
-        let budget = ReceiveBudget::new(config.receive_budget_bytes);
-        let wall_clock = config.wall_clock.or_else(wall_clock);
-        let protocol = proto::Endpoint::new(EndpointConfig { wall_clock, ..config }, rand::random());
-        let shared = Arc::new(Shared::new(protocol, budget, socket.local_addr(), socket.counters()));
-        let span = tracing::info_span!("endpoint", local = %shared.local);
-        tokio::spawn(Driver::new(Arc::clone(&shared), socket).run().instrument(span));
-        Ok(Self { guard: Arc::new(Guard { shared }) })
+        Self::start_drivers(vec![socket], config, &buffers)
     }
 
     /// Connects to the UDT listener at `remote`, or meets the peer there if `config` says rendezvous. Where `config`
@@ -151,10 +148,10 @@ impl Endpoint {
     /// `None` lifts the limit. It works on connections that exist, and from the next datagram on.
     pub fn set_max_rate(&self, bits_per_s: Option<u64>) {
         self.guard.shared().rate_limit.set(bits_per_s);
-        self.guard.shared().wake_driver();
+        self.guard.shared().wake_drivers();
     }
 
-    /// Closes all connections gracefully and waits for their end, each at most for its linger time; then the socket is
+    /// Closes all connections gracefully and waits for their end, each at most for its linger time; then the sockets are
     /// closed. No connection is made or accepted any more. Streams can read what has arrived for them.
     ///
     /// # Cancel safety
@@ -164,16 +161,22 @@ impl Endpoint {
         self.guard.shared().ended().await;
     }
 
-    /// The address that the socket is bound to, with the port that the system chose.
+    /// The address that the sockets are bound to, with the port that the system chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.guard.shared().local
     }
 
-    /// What went through the socket so far, and the buffers that the kernel granted.
+    /// What went through the sockets so far, and the buffers that the kernel granted, all together.
     #[must_use]
     pub fn socket_stats(&self) -> SocketStats {
-        self.guard.shared().counters.read()
+        self.guard.shared().socket_stats()
+    }
+
+    /// Sockets on the port, each with a driver: as many as were asked for, where the system can do that.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        self.guard.shared().drivers().len()
     }
 
     /// What became of the requests for connections.
@@ -188,12 +191,34 @@ impl Endpoint {
         self.guard.shared().table().connections.len()
     }
 
+    fn start_drivers(
+        sockets: Vec<std::net::UdpSocket>,
+        config: EndpointConfig,
+        socket_config: &SocketConfig,
+    ) -> Result<Self, BindError> {
+        let sockets =
+            sockets.into_iter().map(|socket| Socket::new(socket, socket_config)).collect::<Result<Vec<_>, _>>();
+        let sockets = sockets.map_err(BindError::Socket)?;
+        let local = sockets[0].local_addr();
+        let budget = ReceiveBudget::new(config.receive_budget_bytes);
+        let wall_clock = config.wall_clock.or_else(wall_clock);
+        let protocol = proto::Endpoint::new(EndpointConfig { wall_clock, ..config }, rand::random());
+        let handles = sockets.iter().map(|socket| DriverHandle::new(socket.counters())).collect();
+        let shared = Arc::new(Shared::new(protocol, budget, local, handles));
+        for (index, socket) in sockets.into_iter().enumerate() {
+            let span = tracing::info_span!("endpoint", %local, driver = index);
+            tokio::spawn(Driver::new(index, Arc::clone(&shared), socket).run().instrument(span));
+        }
+        Ok(Self { guard: Arc::new(Guard { shared }) })
+    }
+
     fn start(&self, path: Path, config: Config) -> Result<Arc<Connection>, ConnectError> {
         let shared = self.guard.shared();
         let mut table = shared.table();
         if shared.is_closing() {
             return Err(ConnectError::EndpointClosed);
         }
+        table.protocol.set_driver_index(CONNECTING_DRIVER);
         let (key, protocol) = table.protocol.connect(Instant::now(), path, config)?;
         let connection = Arc::new(Connection::new(key, path, protocol, Arc::clone(&shared.receive_budget)));
         table.connections.insert(key, Arc::clone(&connection));

@@ -1,6 +1,5 @@
 //! The receiving half of the driver: from buffers of datagrams to runs for one connection each.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,15 +21,31 @@ const REQUEST_TYPE: std::ops::Range<usize> = 36..40;
 const INDUCTION: [u8; 4] = [0, 0, 0, 1];
 
 /// Buffers for one turn, kept to spare allocations. All are empty between turns.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbound {
+    /// The driver's.
+    index: usize,
     received: Vec<Received>,
     runs: Vec<(Arc<Connection>, Batch)>,
     accepted: Vec<Arc<Connection>>,
+    /// Requests for connections, answered after the rest, since the MSS to offer is asked of the kernel.
+    requests: Vec<Received>,
     replies: Vec<(Path, Vec<u8>)>,
 }
 
 impl Inbound {
+    /// For the driver with this index.
+    pub(crate) const fn new(index: usize) -> Self {
+        Self {
+            index,
+            received: Vec::new(),
+            runs: Vec::new(),
+            accepted: Vec::new(),
+            requests: Vec::new(),
+            replies: Vec::new(),
+        }
+    }
+
     /// Where the socket puts what it receives.
     pub(crate) const fn buffers(&mut self) -> &mut Vec<Received> {
         &mut self.received
@@ -39,11 +54,14 @@ impl Inbound {
     /// Finds out for whom everything received is, segment by segment: one buffer can hold packets of several connections.
     pub(crate) fn route(&mut self, now: Instant, shared: &Shared) {
         let mut received = std::mem::take(&mut self.received);
+        let counters = &shared.driver(self.index).counters;
         let mut table = shared.table();
         for buffer in received.drain(..) {
-            self.route_buffer(now, &buffer, &mut table, shared);
+            self.route_buffer(now, &buffer, &mut table, counters);
         }
+        drop(table);
         self.received = received;
+        self.answer_requests(now, shared);
     }
 
     /// Batches for connections, in the order in which they arrived.
@@ -61,7 +79,7 @@ impl Inbound {
         self.replies.drain(..)
     }
 
-    fn route_buffer(&mut self, now: Instant, buffer: &Received, table: &mut Table, shared: &Shared) {
+    fn route_buffer(&mut self, now: Instant, buffer: &Received, table: &mut Table, counters: &SocketCounters) {
         let mut run: Option<(Recipient, usize)> = None;
         let length = buffer.contents.len();
         for start in (0..length).step_by(buffer.stride) {
@@ -75,68 +93,71 @@ impl Inbound {
                 Some((same, _)) if same == route && may_run(route) => {}
                 _ => {
                     if let Some((route, from)) = run {
-                        self.deliver(now, buffer, from..start, route, table, shared);
+                        self.deliver(buffer, from..start, route, table, counters);
                     }
                     run = Some((route, start));
                 }
             }
         }
         if let Some((route, from)) = run {
-            self.deliver(now, buffer, from..length, route, table, shared);
+            self.deliver(buffer, from..length, route, table, counters);
         }
     }
 
     fn deliver(
         &mut self,
-        now: Instant,
         buffer: &Received,
         range: std::ops::Range<usize>,
         route: Recipient,
         table: &mut Table,
-        shared: &Shared,
+        counters: &SocketCounters,
     ) {
-        let contents = buffer.contents.slice(range);
+        let run = Received { contents: buffer.contents.slice(range), ..*buffer };
         match route {
-            Recipient::Connection(handle) => self.deliver_to(handle, buffer, contents, table),
-            Recipient::Handshake => self.deliver_handshake(now, buffer, contents, table, shared),
+            Recipient::Connection(handle) => self.deliver_to(handle, run, table, counters),
+            Recipient::Handshake => self.requests.push(run),
             Recipient::Closed(handle) => {
                 let mut reply = Vec::new();
                 if table.protocol.closed_answer(handle, &mut reply) {
-                    self.replies.push((path_of(buffer), reply));
+                    self.replies.push((path_of(&run), reply));
                 }
             }
-            Recipient::Unclaimed => deliver_aside(buffer, contents, table, &shared.counters),
+            Recipient::Unclaimed => deliver_aside(run, table, counters),
         }
     }
 
-    fn deliver_to(&mut self, handle: ConnectionHandle, buffer: &Received, contents: Bytes, table: &Table) {
+    fn deliver_to(&mut self, handle: ConnectionHandle, run: Received, table: &Table, counters: &SocketCounters) {
         let Some(connection) = table.connections.get(&handle) else { return };
-        let batch = Batch {
-            contents,
-            stride: buffer.stride,
-            capacity_bytes: BUFFER_BYTES,
-            arrived: buffer.arrived,
-            is_stamped: buffer.is_stamped,
-        };
+        let Received { contents, stride, arrived, is_stamped, .. } = run;
+        if connection.driver != self.index {
+            count(&counters.stray_datagrams, contents.len().div_ceil(stride) as u64);
+        }
+        let batch = Batch { contents, stride, capacity_bytes: BUFFER_BYTES, arrived, is_stamped };
         self.runs.push((Arc::clone(connection), batch));
     }
 
-    fn deliver_handshake(
-        &mut self,
-        now: Instant,
-        buffer: &Received,
-        datagram: Bytes,
-        table: &mut Table,
-        shared: &Shared,
-    ) {
-        let path = path_of(buffer);
+    fn answer_requests(&mut self, now: Instant, shared: &Shared) {
+        let mut requests = std::mem::take(&mut self.requests);
+        for request in requests.drain(..) {
+            let mss_bytes = offered_mss(&request.contents, path_of(&request));
+            self.answer_request(now, request, mss_bytes, shared);
+        }
+        self.requests = requests;
+    }
+
+    fn answer_request(&mut self, now: Instant, request: Received, mss_bytes: u32, shared: &Shared) {
+        let path = path_of(&request);
+        let mut table = shared.table();
+        let table = &mut *table;
         let waiting = table.acceptor.as_ref().map_or(0, |acceptor| acceptor.len());
-        let mss_bytes = offered_mss(&datagram, path);
         let mut reply = Vec::new();
-        match table.protocol.handle_handshake(now, &datagram, path, mss_bytes, waiting, &mut reply) {
+        table.protocol.set_driver_index(self.index as u8);
+        match table.protocol.handle_handshake(now, &request.contents, path, mss_bytes, waiting, &mut reply) {
             Handshaken::Ignored => {}
             Handshaken::Reply => self.replies.push((path, reply)),
-            Handshaken::Existing(handle) => self.deliver_to(handle, buffer, datagram, table),
+            Handshaken::Existing(handle) => {
+                self.deliver_to(handle, request, table, &shared.driver(self.index).counters);
+            }
             Handshaken::Accepted(handle, protocol) => {
                 let connection = Arc::new(Connection::new(handle, path, *protocol, Arc::clone(&shared.receive_budget)));
                 table.connections.insert(handle, Arc::clone(&connection));
@@ -169,13 +190,12 @@ fn offered_mss(datagram: &[u8], path: Path) -> u32 {
 }
 
 /// What nobody claims goes to the side channel; a copy, where the slice would keep a large buffer alive for little.
-fn deliver_aside(buffer: &Received, contents: Bytes, table: &Table, counters: &SocketCounters) {
-    let datagrams = contents.len().div_ceil(buffer.stride) as u64;
+fn deliver_aside(run: Received, table: &Table, counters: &SocketCounters) {
+    let Received { contents, stride, from, to, arrived, .. } = run;
+    let datagrams = contents.len().div_ceil(stride) as u64;
     let Some(side_channel) = &table.side_channel else { return count(&counters.unclaimed_datagrams, datagrams) };
     let contents = if contents.len() < BUFFER_BYTES / 2 { Bytes::copy_from_slice(&contents) } else { contents };
-    let (from, to, arrived): (SocketAddr, _, _) = (buffer.from, buffer.to, buffer.arrived);
-    let aside = SideReceived { contents, stride: buffer.stride, from, to, arrived };
-    if side_channel.try_send(aside).is_err() {
+    if side_channel.try_send(SideReceived { contents, stride, from, to, arrived }).is_err() {
         count(&counters.side_channel_drops, datagrams);
     }
 }

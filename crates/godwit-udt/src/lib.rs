@@ -1,7 +1,7 @@
 //! UDT 4 on tokio: reliable streams and messages over UDP, wire-compatible with libudt 4.11.
 //!
-//! An [`Endpoint`] is one UDP socket; a [`Listener`] takes connections in, [`Endpoint::connect`] makes them, and all share
-//! the socket. A [`Stream`] is one connection, an [`AsyncRead`](tokio::io::AsyncRead) and
+//! An [`Endpoint`] is one UDP port; a [`Listener`] takes connections in, [`Endpoint::connect`] makes them, and all share
+//! its socket. A [`Stream`] is one connection, an [`AsyncRead`](tokio::io::AsyncRead) and
 //! [`AsyncWrite`](tokio::io::AsyncWrite).
 //!
 //! ```
@@ -40,14 +40,13 @@
 //! * encrypt or authenticate: UDT does neither, so run TLS over the stream;
 //! * half-close: UDT has none (see [`Stream`]);
 //! * let a connection move to another address, or through a NAT that changes its port;
-//! * several sockets on one port: an endpoint has one task on one core (socket ids carry the driver's index, so that
-//!   forwarding between drivers can be added);
 //! * notice an ICMP "port unreachable": connecting to a dead port is a timeout, as with libudt;
 //! * fragment packets beyond the path's MTU on other systems than Linux, where the MSS has to fit the path.
 
 mod arrival_clock;
 mod connection;
 mod driver;
+mod driver_handle;
 mod endpoint;
 mod error;
 mod handle;
@@ -83,5 +82,5 @@ pub use godwit_proto::{
 pub use handle::ConnectionHandle;
 pub use listener::Listener;
 pub use side_channel::{SideChannel, SideReceived, SideTransmit};
-pub use socket_stats::{SocketConfig, SocketStats};
+pub use socket_stats::{SocketConfig, SocketStats, sockets_per_core};
 pub use stream::Stream;

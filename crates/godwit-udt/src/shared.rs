@@ -1,35 +1,36 @@
-//! What an endpoint's handles, its streams and its driver share.
+//! What an endpoint's handles, its streams and its drivers share.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use godwit_proto as proto;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::connection::Connection;
+use crate::SocketStats;
+use crate::connection::{Connection, State};
+use crate::driver_handle::DriverHandle;
 use crate::rate_limit::RateLimit;
 use crate::receive_budget::ReceiveBudget;
 use crate::side_channel::{SideReceived, SideSends};
-use crate::socket_stats::SocketCounters;
 
 /// See the module. Locks are taken in this order: table, connection, the small ones.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) local: SocketAddr,
-    pub(crate) counters: Arc<SocketCounters>,
     pub(crate) rate_limit: RateLimit,
     pub(crate) receive_budget: Arc<ReceiveBudget>,
     pub(crate) side_sends: SideSends,
     table: Mutex<Table>,
-    /// Connections that applications have changed since the driver looked, each at most once.
-    touched: Mutex<Vec<Arc<Connection>>>,
-    work: Notify,
+    /// By their index. All limits are in what the drivers share, so they hold for the whole port.
+    drivers: Box<[DriverHandle]>,
+    running_drivers: AtomicUsize,
     stage: watch::Sender<Stage>,
 }
 
-/// Who is who on this socket.
+/// Who is who on this port.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) protocol: proto::Endpoint,
@@ -47,7 +48,7 @@ pub(crate) enum Stage {
     Closing,
     /// Its connections are being aborted.
     Aborting,
-    /// The driver has ended.
+    /// The drivers have ended.
     Ended,
 }
 
@@ -63,18 +64,17 @@ impl Shared {
         protocol: proto::Endpoint,
         receive_budget: ReceiveBudget,
         local: SocketAddr,
-        counters: Arc<SocketCounters>,
+        drivers: Box<[DriverHandle]>,
     ) -> Self {
         let table = Table { protocol, connections: BTreeMap::new(), acceptor: None, side_channel: None };
         Self {
             local,
-            counters,
             rate_limit: RateLimit::new(Instant::now()),
             receive_budget: Arc::new(receive_budget),
             side_sends: SideSends::default(),
             table: Mutex::new(table),
-            touched: Mutex::default(),
-            work: Notify::new(),
+            running_drivers: AtomicUsize::new(drivers.len()),
+            drivers,
             stage: watch::Sender::new(Stage::Open),
         }
     }
@@ -83,26 +83,46 @@ impl Shared {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the driver that the application has changed this connection: it sends, and sets the timers anew.
-    pub(crate) fn touch(&self, connection: &Arc<Connection>) {
-        if connection.touch() {
-            self.touched.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(connection));
-            self.wake_driver();
+    /// Visits all connections, and wakes whoever waits for what that changed.
+    pub(crate) fn each_connection(&self, mut visit: impl FnMut(&Arc<Connection>, &mut State)) {
+        let connections: Vec<_> = self.table().connections.values().cloned().collect();
+        for connection in connections {
+            let mut state = connection.lock();
+            visit(&connection, &mut state);
+            let wakeups = state.drain_events();
+            drop(state);
+            wakeups.wake();
         }
     }
 
-    /// The connections touched since the last call, into an empty vector.
-    pub(crate) fn take_touched(&self, into: &mut Vec<Arc<Connection>>) {
-        std::mem::swap(into, &mut self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Tells its driver that somebody else has changed this connection: it sends, and sets the timers anew.
+    pub(crate) fn touch(&self, connection: &Arc<Connection>) {
+        self.driver(connection.driver).touch(connection);
     }
 
-    pub(crate) fn wake_driver(&self) {
-        self.work.notify_one();
+    /// `index` is below their number, as that of each connection is.
+    pub(crate) fn driver(&self, index: usize) -> &DriverHandle {
+        &self.drivers[index]
     }
 
-    /// Waits for [`wake_driver`](Self::wake_driver); remembers one call that came before.
-    pub(crate) async fn work(&self) {
-        self.work.notified().await;
+    pub(crate) fn drivers(&self) -> &[DriverHandle] {
+        &self.drivers
+    }
+
+    pub(crate) fn wake_drivers(&self) {
+        self.drivers.iter().for_each(DriverHandle::wake);
+    }
+
+    /// One driver ends; true if it is the last. The others are to end, too: they cannot do its work.
+    pub(crate) fn driver_ends(&self) -> bool {
+        let is_last = self.running_drivers.fetch_sub(1, Ordering::AcqRel) == 1;
+        self.enter(if is_last { Stage::Ended } else { Stage::Aborting });
+        is_last
+    }
+
+    /// The counters of all sockets together.
+    pub(crate) fn socket_stats(&self) -> SocketStats {
+        self.drivers.iter().map(|driver| driver.counters.read()).fold(SocketStats::default(), SocketStats::and)
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -125,11 +145,11 @@ impl Shared {
             if let Some(acceptor) = acceptor {
                 acceptor.arrived.notify_waiters();
             }
-            self.wake_driver();
+            self.wake_drivers();
         }
     }
 
-    /// Waits until the driver has ended.
+    /// Waits until the drivers have ended.
     pub(crate) async fn ended(&self) {
         let mut stage = self.stage.subscribe();
         // An error would mean that the sender is gone, which is ours.

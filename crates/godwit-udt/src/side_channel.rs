@@ -16,6 +16,8 @@ use crate::shared::Shared;
 const RECEIVE_QUEUE_MAX: usize = 256;
 /// Datagram runs that wait to be sent, of up to 64 KiB each: 16 MiB.
 const SEND_QUEUE_MAX: usize = 256;
+/// The driver that sends what the side channel has queued.
+pub(crate) const SIDE_CHANNEL_DRIVER: usize = 0;
 /// The longest UDP payload over IPv4.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
 
@@ -85,7 +87,7 @@ impl SideChannel {
             return Err(SideSendError::EndpointClosed);
         }
         self.shared.side_sends.push(transmit)?;
-        self.shared.wake_driver();
+        self.shared.driver(SIDE_CHANNEL_DRIVER).wake();
         Ok(())
     }
 }

@@ -99,12 +99,49 @@ pub(crate) struct Socket {
 /// # Errors
 /// Those of the system: the address is in use or not ours, or its family is missing.
 pub(crate) fn bind(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = open(addr)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// Opens several sockets for one port, among which the kernel spreads the peers.
+///
+/// The first is bound as if it were alone and shares its port only then: else a second server on the same port would not be told that it
+/// is in use, and would take away half of the peers of the first.
+///
+/// # Errors
+/// As [`bind`].
+#[cfg(target_os = "linux")]
+pub(crate) fn bind_several(addr: SocketAddr, sockets: usize) -> io::Result<Vec<std::net::UdpSocket>> {
+    let mut bound = vec![bind(addr)?];
+    if sockets > 1 {
+        socket2::SockRef::from(&bound[0]).set_reuse_port(true)?;
+        let addr = bound[0].local_addr()?;
+        for _ in 1..sockets {
+            let socket = open(addr)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&addr.into())?;
+            bound.push(socket.into());
+        }
+    }
+    Ok(bound)
+}
+
+/// One socket: this system has no way of spreading peers over several.
+///
+/// # Errors
+/// As [`bind`].
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn bind_several(addr: SocketAddr, _sockets: usize) -> io::Result<Vec<std::net::UdpSocket>> {
+    Ok(vec![bind(addr)?])
+}
+
+fn open(addr: SocketAddr) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.bind(&addr.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 impl Socket {

@@ -1,9 +1,12 @@
-//! What went through a UDP socket, as the driver counted it.
+//! What went through the UDP sockets of an endpoint, as the drivers counted it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::socket_buffers::Granted;
+
+/// Every batch takes the lock of the table that they share, and nobody has seen more cores than these at it.
+const SOCKETS_PER_CORE_MAX: usize = 16;
 
 /// How to use the kernel's socket. All values are valid; [`SocketStats`] tells what buffers were granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +19,25 @@ pub struct SocketConfig {
     /// Whether runs of datagrams go through the kernel as one where it takes them (UDP segmentation offload, GSO). Default true;
     /// without, each datagram is a packet of its own all the way, as on a path that refuses them.
     pub segmentation_offload: bool,
+    /// Sockets on the port, each with a driver and with buffers of its own, 1 to 64; the kernel spreads peers over them by their
+    /// addresses. More than one, at most one per core, let a server use several cores for many connections, where the kernel
+    /// can do that (Linux); elsewhere there is one. Default 1.
+    pub sockets: usize,
 }
 
 impl Default for SocketConfig {
     fn default() -> Self {
-        Self { receive_buffer_bytes: 8 << 20, send_buffer_bytes: 4 << 20, segmentation_offload: true }
+        Self { receive_buffer_bytes: 8 << 20, send_buffer_bytes: 4 << 20, segmentation_offload: true, sockets: 1 }
     }
 }
 
-/// One reading of a socket's counters. All count from when the endpoint was bound.
+/// How many sockets let a server use every core: one per core, at most 16.
+#[must_use]
+pub fn sockets_per_core() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(SOCKETS_PER_CORE_MAX))
+}
+
+/// One reading of the counters of an endpoint's sockets, all together. They count from when the endpoint was bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketStats {
     /// Bytes of receive buffer that the configuration asked for.
@@ -59,8 +72,36 @@ pub struct SocketStats {
     pub unclaimed_datagrams: u64,
     /// Datagrams for the side channel that its full queue refused.
     pub side_channel_drops: u64,
+    /// Datagrams that arrived at another socket of the port than that of their connection's driver, and were handed over.
+    pub stray_datagrams: u64,
     /// Datagrams that the kernel dropped because the receive buffer was full; `None` where the system does not tell.
     pub kernel_drops: Option<u64>,
+}
+
+impl SocketStats {
+    /// Of two sockets together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            receive_buffer_bytes_asked: self.receive_buffer_bytes_asked + other.receive_buffer_bytes_asked,
+            receive_buffer_bytes: self.receive_buffer_bytes + other.receive_buffer_bytes,
+            send_buffer_bytes_asked: self.send_buffer_bytes_asked + other.send_buffer_bytes_asked,
+            send_buffer_bytes: self.send_buffer_bytes + other.send_buffer_bytes,
+            received_datagrams: self.received_datagrams + other.received_datagrams,
+            received_bytes: self.received_bytes + other.received_bytes,
+            receive_calls: self.receive_calls + other.receive_calls,
+            sent_datagrams: self.sent_datagrams + other.sent_datagrams,
+            sent_bytes: self.sent_bytes + other.sent_bytes,
+            send_calls: self.send_calls + other.send_calls,
+            offload_refusals: self.offload_refusals + other.offload_refusals,
+            send_no_buffer: self.send_no_buffer + other.send_no_buffer,
+            send_errors: self.send_errors + other.send_errors,
+            send_too_large: self.send_too_large + other.send_too_large,
+            unclaimed_datagrams: self.unclaimed_datagrams + other.unclaimed_datagrams,
+            side_channel_drops: self.side_channel_drops + other.side_channel_drops,
+            stray_datagrams: self.stray_datagrams + other.stray_datagrams,
+            kernel_drops: self.kernel_drops.into_iter().chain(other.kernel_drops).reduce(|one, more| one + more),
+        }
+    }
 }
 
 /// The counters behind [`SocketStats`]. Each is written by the driver alone and says nothing about the others, hence
@@ -82,6 +123,7 @@ pub(crate) struct SocketCounters {
     pub(crate) send_too_large: AtomicU64,
     pub(crate) unclaimed_datagrams: AtomicU64,
     pub(crate) side_channel_drops: AtomicU64,
+    pub(crate) stray_datagrams: AtomicU64,
 }
 
 /// Adds to a counter.
@@ -108,6 +150,7 @@ impl SocketCounters {
             send_too_large: zero(),
             unclaimed_datagrams: zero(),
             side_channel_drops: zero(),
+            stray_datagrams: zero(),
         }
     }
 
@@ -130,6 +173,7 @@ impl SocketCounters {
             send_too_large: value(&self.send_too_large),
             unclaimed_datagrams: value(&self.unclaimed_datagrams),
             side_channel_drops: value(&self.side_channel_drops),
+            stray_datagrams: value(&self.stray_datagrams),
             kernel_drops: self.inode.and_then(|inode| kernel_drops(inode, self.local)),
         }
     }

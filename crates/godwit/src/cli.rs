@@ -110,6 +110,9 @@ pub(crate) struct ServeArgs {
     /// How long a connection may do nothing, as in 60s or 5m
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time, env = "GODWIT_IDLE_TIMEOUT")]
     pub(crate) idle_timeout: Duration,
+    /// Sockets that share each UDP port, so that many connections use as many cores [default: one per core, at most 16]
+    #[arg(long, value_name = "N", value_parser = at_least_one, env = "GODWIT_UDT_SOCKETS")]
+    pub(crate) udt_sockets: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +194,9 @@ pub(crate) struct PerfServeArgs {
     /// Connections at once, of all tests together
     #[arg(long, value_name = "N", default_value_t = perf::CONNECTIONS_MAX, value_parser = at_least_one)]
     pub(crate) max_connections: usize,
+    /// Sockets that share each UDP port, so that many connections use as many cores [default: one per core, at most 16]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) udt_sockets: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use godwit_files::FilesConfig;
 use godwit_files::client::{DownloadOptions, RemoteUrl, RetryPolicy};
 use godwit_http::{DEFAULT_PORT, ListenUrl, ServerConfig, Transport, default_listen_urls};
+use godwit_udt::sockets_per_core;
 
 use crate::cli::{CatArgs, GetArgs, PutArgs, ServeArgs};
 use crate::error::{CommandError, UsageError};
@@ -59,6 +60,7 @@ impl TryFrom<ServeArgs> for ServeConfig {
             idle_timeout: args.idle_timeout,
             accept_backlog: args.accept_backlog,
             half_open_handshakes_max: args.max_half_open,
+            udt_sockets: args.udt_sockets.unwrap_or_else(sockets_per_core),
             ..ServerConfig::default()
         };
         let files = FilesConfig {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use godwit_http::{Transport, tcp};
-use godwit_udt::{Config, Endpoint, EndpointConfig, ListenLimits, Listener};
+use godwit_udt::{Config, Endpoint, EndpointConfig, ListenLimits, Listener, SocketConfig, sockets_per_core};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -34,6 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct ServeConfig {
     listen: Vec<ListenUrl>,
     connections_max: usize,
+    udt_sockets: usize,
 }
 
 /// What all connections share.
@@ -58,7 +59,8 @@ impl ServeConfig {
         if listen.is_empty() {
             listen = default_listeners();
         }
-        Ok(Self { listen, connections_max: args.max_connections })
+        let udt_sockets = args.udt_sockets.unwrap_or_else(sockets_per_core);
+        Ok(Self { listen, connections_max: args.max_connections, udt_sockets })
     }
 }
 
@@ -87,7 +89,7 @@ pub(super) async fn run(config: ServeConfig, is_quiet: bool, mut signals: Signal
     let mut accepting = JoinSet::new();
     let mut urls = Vec::new();
     for url in config.listen {
-        let socket = Socket::bind(url, config.connections_max);
+        let socket = Socket::bind(url, config.connections_max, config.udt_sockets);
         let (socket, address) = socket.map_err(|source| CommandError::Perf(PerfError::Listen { url, source }))?;
         endpoints.extend(socket.endpoint());
         urls.push(ListenUrl { address, ..url });
@@ -125,7 +127,7 @@ enum Socket {
 }
 
 impl Socket {
-    fn bind(url: ListenUrl, connections_max: usize) -> io::Result<(Self, SocketAddr)> {
+    fn bind(url: ListenUrl, connections_max: usize, sockets: usize) -> io::Result<(Self, SocketAddr)> {
         match url.transport {
             Transport::Tcp => {
                 let listener = tcp::listen(url.address, BACKLOG)?;
@@ -133,7 +135,8 @@ impl Socket {
                 Ok((Self::Tcp(listener), address))
             }
             Transport::Udt => {
-                let endpoint = Endpoint::bind(url.address, EndpointConfig::default())?;
+                let socket = SocketConfig { sockets, ..SocketConfig::default() };
+                let endpoint = Endpoint::bind_with(url.address, EndpointConfig::default(), socket)?;
                 let connections_max = connections_max + REFUSALS_MAX;
                 let limits = ListenLimits {
                     connections_max,

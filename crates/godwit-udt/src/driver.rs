@@ -30,11 +30,16 @@ use crate::socket::Socket;
 const RECEIVE_CALLS_MAX: usize = 4;
 /// Time per turn for receiving, and the same for sending: short against the 10 ms of an ACK, long against a system call.
 const TURN_TIME_MAX: Duration = Duration::from_millis(1);
-/// Once the socket is empty, and was so less than twice this ago, the driver looks for more only after this time, as a network card
+/// Once the socket is empty, and much came since it was so last, the driver looks for more only after this time, as a network card
 /// moderates its interrupts: at 300 Mbit/s each datagram would else wake the driver, and after it everybody up to the file. Short
 /// against any round-trip that is worth it; and what it adds is taken off between our own ends, where kernels stamp what arrives and
 /// an ACK says how old its news are.
 const RECEIVE_MODERATION: Duration = Duration::from_micros(250);
+/// How much "much" is: a full packet each 150 µs, some 80 Mbit/s. Questions and answers that are shorter than that, and what
+/// acknowledges them, never wait, however fast they follow each other.
+const MODERATED_BYTES_PER_MS: u64 = 10_000;
+/// What comes sooner than this after the last counts as if it came then.
+const MODERATED_INTERVAL_MIN: Duration = Duration::from_micros(100);
 /// Receive errors in a row after which the socket counts as broken. Each costs a turn, so this is no wait in practice.
 const RECEIVE_ERRORS_MAX: u32 = 1000;
 
@@ -52,6 +57,8 @@ pub(crate) struct Driver {
     receive_errors: u32,
     /// When the socket was emptied for the last time, and until when it is left alone.
     emptied_at: Option<Instant>,
+    /// What came since then.
+    unmoderated_bytes: u64,
     moderated_until: Option<Instant>,
     stage: Stage,
     /// Dropped last: whoever waits for the end of the endpoint finds its sockets closed.
@@ -70,6 +77,7 @@ impl Driver {
             touched: Vec::new(),
             receive_errors: 0,
             emptied_at: None,
+            unmoderated_bytes: 0,
             moderated_until: None,
             stage: Stage::Open,
             _ending: Ending { shared: Arc::clone(&shared) },
@@ -113,10 +121,14 @@ impl Driver {
             match self.socket.receive(self.inbound.buffers()) {
                 Ok(0) if call == 0 => return false,
                 Ok(0) => {
-                    self.moderate(now);
+                    let bytes = std::mem::take(&mut self.unmoderated_bytes);
+                    self.moderate(now, bytes);
                     return false;
                 }
-                Ok(_) => self.receive_errors = 0,
+                Ok(_) => {
+                    self.receive_errors = 0;
+                    self.unmoderated_bytes += self.inbound.received_bytes();
+                }
                 Err(error) => {
                     self.receive_errors += 1;
                     tracing::debug!(%error, "receiving from a UDP socket failed");
@@ -131,10 +143,12 @@ impl Driver {
         true
     }
 
-    /// What there was has been received.
-    fn moderate(&mut self, now: Instant) {
+    /// What there was has been received: `bytes` since the socket was empty the last time.
+    fn moderate(&mut self, now: Instant, bytes: u64) {
         let last = self.emptied_at.replace(now);
-        let is_frequent = last.is_some_and(|last| now.saturating_duration_since(last) < 2 * RECEIVE_MODERATION);
+        let interval = last.map_or(Duration::MAX, |last| now.saturating_duration_since(last));
+        let enough = interval.max(MODERATED_INTERVAL_MIN).as_micros() * u128::from(MODERATED_BYTES_PER_MS) / 1000;
+        let is_frequent = interval < 2 * RECEIVE_MODERATION && u128::from(bytes) >= enough;
         self.moderated_until = is_frequent.then(|| now + RECEIVE_MODERATION);
     }
 

@@ -51,6 +51,11 @@ impl Inbound {
         &mut self.received
     }
 
+    /// How much waits there.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received.iter().map(|one| one.contents.len() as u64).sum()
+    }
+
     /// Finds out for whom everything received is, segment by segment: one buffer can hold packets of several connections.
     pub(crate) fn route(&mut self, now: Instant, shared: &Shared) {
         let mut received = std::mem::take(&mut self.received);

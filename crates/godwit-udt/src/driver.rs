@@ -23,7 +23,7 @@ use crate::readiness::Wanted;
 use crate::schedule::Schedule;
 use crate::shared::{Shared, Stage};
 use crate::side_channel::SIDE_CHANNEL_DRIVER;
-use crate::socket::Socket;
+use crate::socket::{Socket, Waiting};
 
 /// Receive calls per turn: 64 buffers, up to 4 MiB. Beyond that the senders' turn has come; what waits stays in the
 /// kernel's buffer.
@@ -57,7 +57,7 @@ pub(crate) struct Driver {
     receive_errors: u32,
     /// When the socket was emptied for the last time, and until when it is left alone.
     emptied_at: Option<Instant>,
-    /// What came since then.
+    /// What has come since then.
     unmoderated_bytes: u64,
     moderated_until: Option<Instant>,
     stage: Stage,
@@ -117,25 +117,25 @@ impl Driver {
             return false;
         }
         let until = now + TURN_TIME_MAX;
-        for call in 0..RECEIVE_CALLS_MAX {
-            match self.socket.receive(self.inbound.buffers()) {
-                Ok(0) if call == 0 => return false,
-                Ok(0) => {
-                    let bytes = std::mem::take(&mut self.unmoderated_bytes);
-                    self.moderate(now, bytes);
-                    return false;
-                }
-                Ok(_) => {
-                    self.receive_errors = 0;
-                    self.unmoderated_bytes += self.inbound.received_bytes();
-                }
+        for _ in 0..RECEIVE_CALLS_MAX {
+            let waiting = match self.socket.receive(self.inbound.buffers()) {
+                Ok(waiting) => waiting,
                 Err(error) => {
                     self.receive_errors += 1;
                     tracing::debug!(%error, "receiving from a UDP socket failed");
                     return true;
                 }
+            };
+            self.receive_errors = 0;
+            let bytes = self.inbound.received_bytes();
+            if bytes > 0 {
+                self.unmoderated_bytes += bytes;
+                self.deliver();
             }
-            self.deliver();
+            if waiting == Waiting::Nothing {
+                self.moderate(now);
+                return false;
+            }
             if Instant::now() >= until {
                 break;
             }
@@ -143,8 +143,12 @@ impl Driver {
         true
     }
 
-    /// What there was has been received: `bytes` since the socket was empty the last time.
-    fn moderate(&mut self, now: Instant, bytes: u64) {
+    /// What there was has been received.
+    fn moderate(&mut self, now: Instant) {
+        let bytes = std::mem::take(&mut self.unmoderated_bytes);
+        if bytes == 0 {
+            return;
+        }
         let last = self.emptied_at.replace(now);
         let interval = last.map_or(Duration::MAX, |last| now.saturating_duration_since(last));
         let enough = interval.max(MODERATED_INTERVAL_MIN).as_micros() * u128::from(MODERATED_BYTES_PER_MS) / 1000;

@@ -42,6 +42,13 @@ pub(crate) struct Received {
     pub(crate) is_stamped: bool,
 }
 
+/// What is still in the socket after a receive call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    Nothing,
+    Something,
+}
+
 /// Where a run of datagrams goes, and how it is cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addressed {
@@ -171,11 +178,11 @@ impl Socket {
     }
 
     /// Receives what is there, at most [`RECEIVE_BUFFERS`] buffers in one system call; appends to `received` and tells
-    /// how many buffers were filled. Zero: nothing is there now.
+    /// whether there may be more.
     ///
     /// # Errors
     /// Those of the socket, an empty one and ICMP errors of single peers excepted.
-    pub(crate) fn receive(&mut self, received: &mut Vec<Received>) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, received: &mut Vec<Received>) -> io::Result<Waiting> {
         let mut slices = self.buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer.memory()));
         let mut slices: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
             std::array::from_fn(|_| slices.next().expect("there are RECEIVE_BUFFERS buffers"));
@@ -184,10 +191,10 @@ impl Socket {
             .try_io(Interest::READABLE, || self.state.recv(self.io.socket().into(), &mut slices, &mut self.metas));
         let filled = match filled {
             Ok(filled) => filled,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Waiting::Nothing),
             // Some systems report a peer's ICMP error on the next receive call, whoever that peer was.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(1),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(1),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Waiting::Something),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(Waiting::Something),
             Err(error) => return Err(error),
         };
         count(&self.counters.receive_calls, 1);
@@ -210,7 +217,9 @@ impl Socket {
                 is_stamped,
             });
         }
-        Ok(filled)
+        // The kernel stops before the last buffer only when it has nothing more.
+        let is_all = filled < RECEIVE_BUFFERS.min(quinn_udp::BATCH_SIZE);
+        Ok(if is_all { Waiting::Nothing } else { Waiting::Something })
     }
 
     /// Sends `contents` from byte `start` on: as one segmented packet where the path takes such, else as many.

@@ -35,6 +35,9 @@ pub struct ClientConfig {
     /// Buffers, window and timeouts of UDT connections. Default: those of UDT, but `connect_timeout` as long as the one
     /// above, so that the one above decides.
     pub udt: godwit_udt::Config,
+    /// UDP sockets that UDT connections are spread over, each with a driver of its own: connections side by side use as many
+    /// cores here, and several drivers of a server. At least 1. Default 1.
+    pub udt_sockets: usize,
     /// The highest sending rate of a TCP connection in bits per second; UDT's is in its own configuration. Default: none.
     pub tcp_max_rate_bits_per_s: Option<u64>,
 }
@@ -48,6 +51,7 @@ impl Default for ClientConfig {
             pool_idle_timeout: Duration::from_secs(30),
             pool_idle_max: 16,
             udt: godwit_udt::Config::builder().connect_timeout(CONNECT_TIMEOUT).build().expect("10 s are in range"),
+            udt_sockets: 1,
             tcp_max_rate_bits_per_s: None,
         }
     }
@@ -66,7 +70,7 @@ impl Client {
     /// A client without connections yet. It works inside a tokio runtime with I/O and time.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let udt = UdtEndpoints::new(config.udt);
+        let udt = UdtEndpoints::new(config.udt, config.udt_sockets);
         let pool = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -25,17 +25,19 @@ pub(crate) struct UdtListener {
     endpoint: Endpoint,
 }
 
-/// The endpoints that a client connects from, one per address family, each made when it is first needed.
+/// The endpoints that a client connects from, so many per address family, each made when it is first needed.
 #[derive(Clone, Debug)]
 pub(crate) struct UdtEndpoints {
     config: Config,
+    sockets: usize,
     bound: Arc<Mutex<Bound>>,
 }
 
 #[derive(Debug, Default)]
 struct Bound {
-    v4: Option<Endpoint>,
-    v6: Option<Endpoint>,
+    v4: Vec<Endpoint>,
+    v6: Vec<Endpoint>,
+    connects: usize,
 }
 
 impl UdtListener {
@@ -70,8 +72,8 @@ impl UdtListener {
 }
 
 impl UdtEndpoints {
-    pub(crate) fn new(config: Config) -> Self {
-        Self { config, bound: Arc::default() }
+    pub(crate) fn new(config: Config, sockets: usize) -> Self {
+        Self { config, sockets: sockets.max(1), bound: Arc::default() }
     }
 
     /// # Errors
@@ -85,7 +87,7 @@ impl UdtEndpoints {
 
     /// Closes all connections gracefully: what was written is delivered, and the peers learn of the end.
     pub(crate) async fn close(&self) {
-        let Bound { v4, v6 } = std::mem::take(&mut *self.lock());
+        let Bound { v4, v6, .. } = std::mem::take(&mut *self.lock());
         for endpoint in [v4, v6].into_iter().flatten() {
             endpoint.close().await;
         }
@@ -93,14 +95,18 @@ impl UdtEndpoints {
 
     fn endpoint_toward(&self, remote: SocketAddr) -> io::Result<Endpoint> {
         let mut bound = self.lock();
-        let (endpoint, any) = match remote {
+        let turn = bound.connects % self.sockets;
+        bound.connects += 1;
+        let (endpoints, any) = match remote {
             SocketAddr::V4(_) => (&mut bound.v4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
             SocketAddr::V6(_) => (&mut bound.v6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
         };
-        match endpoint {
-            Some(endpoint) => Ok(endpoint.clone()),
-            None => Ok(endpoint.insert(bind(any, 1)?).clone()),
+        if let Some(endpoint) = endpoints.get(turn) {
+            return Ok(endpoint.clone());
         }
+        let endpoint = bind(any, 1)?;
+        endpoints.push(endpoint.clone());
+        Ok(endpoint)
     }
 
     fn lock(&self) -> MutexGuard<'_, Bound> {
@@ -188,5 +194,20 @@ fn connect_reason(error: ConnectError) -> io::Error {
         ConnectError::NoRoute { source, .. } => source,
         ConnectError::Failed { source, .. } => source.into(),
         other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_side_by_side_take_turns_between_sockets() {
+        let endpoints = UdtEndpoints::new(Config::default(), 2);
+        let remote = SocketAddr::from(([127, 0, 0, 1], 9));
+        let [first, second, third] =
+            [(); 3].map(|()| endpoints.endpoint_toward(remote).expect("a socket").local_addr());
+        assert_ne!(first, second);
+        assert_eq!(first, third);
     }
 }

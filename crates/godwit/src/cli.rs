@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use godwit_files::client::DOWNLOAD_CONNECTIONS_MAX;
 use godwit_udt::ControllerKind;
 
 use crate::commands::perf;
@@ -129,6 +130,10 @@ pub(crate) struct GetArgs {
     /// Fails (exit code 4) when the server gives no SHA-256 to verify the file with
     #[arg(long)]
     pub(crate) require_digest: bool,
+    /// Fetches each file over so many connections side by side, for more cores than one. A single one fills a long lossy path, and
+    /// several take the shares of several
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = download_connections, env = "GODWIT_CONNECTIONS")]
+    pub(crate) connections: usize,
     /// How often in a row to go on after a network error without any progress; 0 for never
     #[arg(long, value_name = "N", default_value_t = 5, env = "GODWIT_RETRIES")]
     pub(crate) retries: u32,
@@ -221,10 +226,16 @@ pub(crate) struct PerfSendArgs {
 }
 
 fn connections(text: &str) -> Result<usize, String> {
-    match at_least_one(text)? {
-        number @ ..=perf::CONNECTIONS_MAX => Ok(number),
-        _ => Err(format!("at most {}", perf::CONNECTIONS_MAX)),
-    }
+    at_most(text, perf::CONNECTIONS_MAX)
+}
+
+fn download_connections(text: &str) -> Result<usize, String> {
+    at_most(text, DOWNLOAD_CONNECTIONS_MAX)
+}
+
+fn at_most(text: &str, max: usize) -> Result<usize, String> {
+    let number = at_least_one(text)?;
+    if number <= max { Ok(number) } else { Err(format!("at most {max}")) }
 }
 
 /// Bytes that are to be sent: one at least.

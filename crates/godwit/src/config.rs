@@ -98,6 +98,7 @@ impl TryFrom<GetArgs> for GetConfig {
         let options = DownloadOptions {
             force: args.force,
             require_digest: args.require_digest,
+            connections: args.connections,
             retry: RetryPolicy { attempts_max: args.retries, ..RetryPolicy::default() },
             ..DownloadOptions::default()
         };

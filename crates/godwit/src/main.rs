@@ -48,7 +48,8 @@ fn main() -> std::process::ExitCode {
 fn run(cli: Cli) -> Result<(), CommandError> {
     // The few tasks of a client hand everything to each other: on one thread that takes no switch between threads, which at
     // moderate rates cost more than the work. The disk and the hash have a thread of their own.
-    let mut runtime = match cli.command {
+    let mut runtime = match &cli.command {
+        Command::Get(args) if args.connections > 1 => tokio::runtime::Builder::new_multi_thread(),
         Command::Get(_) | Command::Put(_) | Command::Ls(_) => tokio::runtime::Builder::new_current_thread(),
         Command::Serve(_) | Command::Cat(_) | Command::Perf(_) | Command::Demo => {
             tokio::runtime::Builder::new_multi_thread()

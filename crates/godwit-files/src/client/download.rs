@@ -8,6 +8,7 @@ use godwit_http::{Client, ConnectionHandle};
 
 use super::blocking::blocking;
 use super::existing::compare;
+use super::segments::DOWNLOAD_CONNECTIONS_MAX;
 use super::transfer::{Arrived, Transfer};
 use super::{DownloadError, RemoteUrl, RetryPolicy};
 use crate::hash::Sha256Digest;
@@ -21,6 +22,11 @@ pub struct DownloadOptions {
     pub force: bool,
     /// Fails when the server gives no SHA-256. Default no.
     pub require_digest: bool,
+    /// Over how many connections to fetch it, side by side: segments, held in memory until it is their turn (256 MiB at most).
+    /// 1 to [`DOWNLOAD_CONNECTIONS_MAX`]; what is outside counts as the nearest of them. Over UDT they use as many cores as the client
+    /// has [`udt_sockets`](godwit_http::ClientConfig::udt_sockets). A server that cannot send parts of a file gets one connection.
+    /// Default 1.
+    pub connections: usize,
     /// How often to go on after network errors.
     pub retry: RetryPolicy,
     /// How long the head of an answer may take. How long its content may pause is the client's
@@ -35,10 +41,17 @@ impl Default for DownloadOptions {
         Self {
             force: false,
             require_digest: false,
+            connections: 1,
             retry: RetryPolicy::default(),
             response_timeout: Duration::from_secs(60),
             digest_timeout: Duration::from_secs(15 * 60),
         }
+    }
+}
+
+impl DownloadOptions {
+    pub(super) fn connections(&self) -> usize {
+        self.connections.clamp(1, DOWNLOAD_CONNECTIONS_MAX)
     }
 }
 
@@ -55,7 +68,7 @@ pub struct Downloaded {
     pub sha256: Option<Sha256Digest>,
     /// What was done.
     pub outcome: Outcome,
-    /// The connection that carried the last bytes.
+    /// The connection that carried the last bytes; of several the first one.
     pub connection: Option<ConnectionHandle>,
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use godwit_http::{BoxError, ErrorKind, RequestError, body_error_kind};
 use thiserror::Error;
 
+use super::segments::SegmentError;
 use super::{NameError, Refusal, RemoteUrl};
 use crate::escape::Escaped;
 use crate::hash::Sha256Digest;
@@ -161,6 +162,7 @@ impl DownloadError {
         match self {
             Self::Name(_) => Fault::Usage,
             Self::Request(error) => error.kind().into(),
+            Self::Body(error) if error.is::<SegmentError>() => Fault::Network,
             Self::Body(error) => body_error_kind(error).into(),
             Self::Short { .. } | Self::NoAnswer(_) => Fault::Network,
             Self::TooLong { .. } | Self::DigestMismatch { .. } | Self::DigestMissing { .. } => Fault::Integrity,

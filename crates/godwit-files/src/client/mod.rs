@@ -13,6 +13,7 @@ mod list;
 mod receive;
 mod refusal;
 mod retry;
+mod segments;
 mod transfer;
 mod upload;
 mod url;
@@ -26,6 +27,7 @@ pub use error::{DownloadError, Fault, ListError, UploadError};
 pub use list::{Entry, EntryKind, list};
 pub use refusal::Refusal;
 pub use retry::RetryPolicy;
+pub use segments::DOWNLOAD_CONNECTIONS_MAX;
 pub use upload::{UploadOptions, Uploaded, upload};
 pub use url::{NameError, RemoteUrl, UrlError};
 

@@ -1,17 +1,20 @@
 //! The requests of one download: as many as it takes until all bytes are in the part.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use godwit_http::{Body, Client, ConnectionHandle};
 use http::header::{CONNECTION, IF_RANGE, RANGE, TE, TRAILER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body_util::BodyExt as _;
 
 use super::blocking::{Cancelled, blocking};
 use super::existing::describe;
 use super::receive::{Ending, receive};
+use super::segments::{Segments, Source, first_segment};
 use super::{DownloadError, DownloadOptions, Refusal, RemoteUrl, request};
 use crate::hash::{REPR_DIGEST, Sha256Digest};
-use crate::plan::resume::{Anew, Answer, AnswerError, Start, answer, start};
+use crate::plan::resume::{Anew, Answer, AnswerError, Start, answer, segment_answer, start};
 use crate::progress::{Event, Observer};
 use crate::store::local::{Part, PartMeta, Validator};
 
@@ -100,17 +103,58 @@ impl<'a> Transfer<'a> {
                 if why != Anew::Nothing {
                     self.observer.on(Event::StartingAnew(why));
                 }
-                self.fetch_whole().await
+                match self.options.connections() {
+                    1 => self.fetch_whole().await,
+                    connections => self.fetch_segments(0, None, connections).await,
+                }
             }
             Start::Continue { from, validator } => {
                 self.reread().await?;
-                self.fetch_rest(from, validator).await
+                match self.options.connections() {
+                    1 => self.fetch_rest(from, validator).await,
+                    connections => self.fetch_segments(from, Some(validator), connections).await,
+                }
             }
             Start::Complete { validator } => {
                 self.reread().await?;
                 self.check_complete(&validator).await
             }
         }
+    }
+
+    /// Everything from byte `from` on over several connections, if the server sends parts of a file that it can tell from other
+    /// versions; else over one. `validator` is of what is there already.
+    async fn fetch_segments(
+        &mut self,
+        from: u64,
+        validator: Option<Validator>,
+        connections: usize,
+    ) -> Result<Attempt, DownloadError> {
+        let first = first_segment(from);
+        let response = self.send(get_range(self.url, &first, validator.as_ref())).await?;
+        let length = segment_answer(response.status(), response.headers(), &first);
+        let version = Validator::of(response.headers());
+        let (length, version) = match (length, version, validator) {
+            (Some(length), Some(version), None) => {
+                let meta =
+                    PartMeta { url: self.url.to_string(), validator: Some(version.clone()), length: Some(length) };
+                self.on_disk(move |part, _| part.begin(meta)).await?;
+                (length, version)
+            }
+            (Some(length), _, Some(version)) if self.is_same(&response, &version, Some(length)) => (length, version),
+            (.., None) => return self.fetch_whole().await,
+            (.., Some(validator)) => return self.fetch_rest(from, validator).await,
+        };
+        let source = Source {
+            client: self.client.clone(),
+            url: self.url.clone(),
+            validator: version,
+            response_timeout: self.options.response_timeout,
+            length,
+        };
+        let (head, body) = response.into_parts();
+        let body = Segments::new(source, &first, Response::new(body), connections).boxed_unsync();
+        self.store(Response::from_parts(head, body), Some(length), true).await
     }
 
     async fn fetch_whole(&mut self) -> Result<Attempt, DownloadError> {
@@ -263,12 +307,22 @@ fn get(url: &RemoteUrl) -> Request<Body> {
 }
 
 fn get_rest(url: &RemoteUrl, from: u64, validator: &Validator) -> Request<Body> {
+    get_bytes(url, &format!("bytes={from}-"), Some(validator))
+}
+
+/// Of the version with this validator; without one of any.
+pub(super) fn get_range(url: &RemoteUrl, range: &Range<u64>, validator: Option<&Validator>) -> Request<Body> {
+    get_bytes(url, &format!("bytes={}-{}", range.start, range.end - 1), validator)
+}
+
+fn get_bytes(url: &RemoteUrl, range: &str, validator: Option<&Validator>) -> Request<Body> {
     let mut request = get(url);
-    let range = HeaderValue::from_str(&format!("bytes={from}-")).expect("digits");
-    request.headers_mut().insert(RANGE, range);
-    // A meta file that somebody edited may hold anything; without If-Range the server's own checks decide.
-    let validator = HeaderValue::from_str(validator.as_str());
-    request.headers_mut().insert(IF_RANGE, validator.unwrap_or(HeaderValue::from_static("\"\"")));
+    request.headers_mut().insert(RANGE, HeaderValue::from_str(range).expect("digits"));
+    if let Some(validator) = validator {
+        // A meta file that somebody edited may hold anything; without If-Range the server's own checks decide.
+        let validator = HeaderValue::from_str(validator.as_str());
+        request.headers_mut().insert(IF_RANGE, validator.unwrap_or(HeaderValue::from_static("\"\"")));
+    }
     request
 }
 

@@ -1,5 +1,7 @@
 //! What to ask for when a part of a file is already here, and what an answer then means. Pure: no I/O.
 
+use std::ops::Range;
+
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use thiserror::Error;
@@ -107,29 +109,43 @@ pub fn answer(status: StatusCode, headers: &HeaderMap, from: u64) -> Result<Answ
         StatusCode::RANGE_NOT_SATISFIABLE if from > 0 => Answer::BeyondEnd { length: unsatisfied_length(headers) },
         _ => return Err(AnswerError::Status(status)),
     };
-    let coding = headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes());
-    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
-        return Err(AnswerError::Encoded);
-    }
-    Ok(answer)
+    if is_identity(headers) { Ok(answer) } else { Err(AnswerError::Encoded) }
+}
+
+/// Judges the head of the answer to a request for the bytes of `wanted`, where the file may end before: the length of the whole
+/// file, if that is exactly what comes, as it is.
+pub fn segment_answer(status: StatusCode, headers: &HeaderMap, wanted: &Range<u64>) -> Option<u64> {
+    let (first, last, length) = content_range(headers)?;
+    let length = length.filter(|_| status == StatusCode::PARTIAL_CONTENT && is_identity(headers))?;
+    (first == wanted.start && last + 1 == wanted.end.min(length)).then_some(length)
+}
+
+fn is_identity(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_ENCODING).is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn whole_length(headers: &HeaderMap) -> Option<u64> {
     [CONTENT_LENGTH, GODWIT_LENGTH].iter().find_map(|name| text(headers, name)?.parse().ok())
 }
 
-/// `bytes FROM-LAST/LENGTH`, where LAST must be the last byte of the file and LENGTH may be `*` (RFC 9110 section 14.4).
+/// The length of the whole file, if the server knows it and sends all from `from` on.
 fn rest_length(headers: &HeaderMap, from: u64) -> Option<Option<u64>> {
+    let (first, _, length) = content_range(headers)?;
+    (from > 0 && first == from).then_some(length)
+}
+
+/// `bytes FIRST-LAST/LENGTH`, where LENGTH may be `*` (RFC 9110 section 14.4).
+fn content_range(headers: &HeaderMap) -> Option<(u64, u64, Option<u64>)> {
     let multipart = text(headers, &CONTENT_TYPE).is_some_and(|kind| kind.starts_with("multipart/"));
     let (range, length) = text(headers, &CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-    if multipart || from == 0 || first != from || last < first {
+    if multipart || last < first || last == u64::MAX {
         return None;
     }
     match length {
-        "*" => Some(None),
-        length => length.parse().ok().filter(|&length: &u64| last < length).map(Some),
+        "*" => Some((first, last, None)),
+        length => length.parse().ok().filter(|&length: &u64| last < length).map(|length| (first, last, Some(length))),
     }
 }
 
@@ -197,6 +213,19 @@ mod tests {
         }
         let multipart = headers(&[(CONTENT_RANGE, "bytes 5-8/9"), (CONTENT_TYPE, "multipart/byteranges; boundary=x")]);
         assert_eq!(answer(StatusCode::PARTIAL_CONTENT, &multipart, 5), Err(AnswerError::WrongRange));
+    }
+
+    #[test]
+    fn a_segment_must_be_all_that_was_asked_for_up_to_the_end() {
+        let judged = |status, range: &str| segment_answer(status, &headers(&[(CONTENT_RANGE, range)]), &(5..8));
+        assert_eq!(judged(StatusCode::PARTIAL_CONTENT, "bytes 5-7/9"), Some(9));
+        assert_eq!(judged(StatusCode::PARTIAL_CONTENT, "bytes 5-6/7"), Some(7));
+        for range in ["bytes 5-6/9", "bytes 5-8/9", "bytes 4-7/9", "bytes 5-7/*", "bytes */9"] {
+            assert_eq!(judged(StatusCode::PARTIAL_CONTENT, range), None, "{range}");
+        }
+        assert_eq!(judged(StatusCode::OK, "bytes 5-7/9"), None);
+        let encoded = headers(&[(CONTENT_RANGE, "bytes 5-7/9"), (CONTENT_ENCODING, "gzip")]);
+        assert_eq!(segment_answer(StatusCode::PARTIAL_CONTENT, &encoded, &(5..8)), None);
     }
 
     #[test]

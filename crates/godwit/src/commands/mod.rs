@@ -32,7 +32,10 @@ pub(crate) async fn run(cli: Cli, mut signals: Signals) -> Result<(), CommandErr
     let sending = cli.sending;
     let udt = udt_config(&sending, None)?;
     let tcp_max_rate_bits_per_s = sending.max_rate;
-    let client = Client::new(ClientConfig { udt: udt.clone(), tcp_max_rate_bits_per_s, ..ClientConfig::default() });
+    // Connections side by side are for more cores, and a server tells their packets apart by the port that they come from.
+    let udt_sockets = if let Command::Get(args) = &cli.command { args.connections } else { 1 };
+    let client =
+        Client::new(ClientConfig { udt: udt.clone(), udt_sockets, tcp_max_rate_bits_per_s, ..ClientConfig::default() });
     let done = match cli.command {
         Command::Serve(args) => {
             let mut config = ServeConfig::try_from(args)?;

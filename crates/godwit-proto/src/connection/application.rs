@@ -40,8 +40,8 @@ impl Connection {
             return Poll::Ready(Err(WriteError::WrongSocketType { is_stream: false }));
         }
         let Some(halves) = &mut self.halves else { return Poll::Pending };
-        let window_bytes = halves.sender.window_bytes();
-        match halves.sender.buffer.checkout(wanted_bytes.max(1), window_bytes) {
+        let need = halves.sender.need(&self.rtt);
+        match halves.sender.buffer.checkout(wanted_bytes.max(1), need) {
             Some(slab) => Poll::Ready(Ok(slab)),
             None => Poll::Pending,
         }

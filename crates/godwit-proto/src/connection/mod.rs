@@ -20,6 +20,7 @@ mod outgoing;
 mod pacer;
 mod packet_pairs;
 mod receive_buffer;
+mod receive_window;
 mod receiver;
 mod recent_rate;
 mod reordering;

@@ -72,7 +72,10 @@ impl Connection {
         let room = Room { segments: max_segments, datagram_bytes: self.max_datagram_bytes };
         let sender = &mut self.halves.as_mut()?.sender;
         match sender.poll(now, room, stamp, &self.rtt, scratch)? {
-            Outgoing::Run(run) => Some((Some(run.stride()), Contents::Slab(run))),
+            Outgoing::Run(run) => {
+                self.events.is_writable |= sender.has_room_again(&self.rtt);
+                Some((Some(run.stride()), Contents::Slab(run)))
+            }
             Outgoing::Copied { segment_bytes } => Some((Some(segment_bytes), Contents::Scratch)),
         }
     }

@@ -84,7 +84,9 @@ pub(super) struct ReceiveBuffer {
     kind: Kind,
     pinned_bytes: usize,
     limit_bytes: usize,
+    /// What the handshake announced, and what of it is offered now.
     window_packets: u32,
+    offered_packets: u32,
     payload_bytes: usize,
 }
 
@@ -101,7 +103,7 @@ impl ReceiveBuffer {
             SocketType::Stream => Kind::Stream(StreamBuffer::default()),
             SocketType::Datagram => Kind::Messages(MessageBuffer::default()),
         };
-        Self { kind, pinned_bytes: 0, limit_bytes, window_packets, payload_bytes }
+        Self { kind, pinned_bytes: 0, limit_bytes, window_packets, offered_packets: window_packets, payload_bytes }
     }
 
     /// Index of the first packet that has not arrived.
@@ -179,15 +181,27 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Packets that the peer may send beyond [`next`](Self::next): never more than it was told in the handshake.
+    /// Packets that the peer may send beyond [`next`](Self::next): what is offered, less what waits for the reader.
     pub(super) fn available_packets(&self) -> u32 {
-        // What waits behind a gap of a stream lies within the window that is advertised here.
-        let waiting = match &self.kind {
-            Kind::Stream(stream) => self.pinned_bytes - stream.gapped_bytes,
-            Kind::Messages(_) => self.pinned_bytes,
-        };
-        let free = self.limit_bytes.saturating_sub(waiting) / (self.payload_bytes + PACKET_OVERHEAD_BYTES);
-        self.window_packets.min(u32::try_from(free).unwrap_or(u32::MAX)).max(WINDOW_PACKETS_MIN)
+        let charge_bytes = self.packet_charge_bytes();
+        let limit_bytes = self.limit_bytes.min(self.offered_packets as usize * charge_bytes);
+        let free = limit_bytes.saturating_sub(self.waiting_bytes()) / charge_bytes;
+        u32::try_from(free).unwrap_or(u32::MAX).max(WINDOW_PACKETS_MIN)
+    }
+
+    /// Packets that wait for the reader, as far as they count against the window.
+    pub(super) fn waiting_packets(&self) -> u64 {
+        (self.waiting_bytes() / self.packet_charge_bytes()) as u64
+    }
+
+    /// Lets the peer be so many packets ahead of the reader, but no more than it was told in the handshake.
+    pub(super) fn offer(&mut self, packets: u32) {
+        self.offered_packets = packets.min(self.window_packets);
+    }
+
+    /// What a full packet is charged, at least.
+    pub(super) fn packet_charge_bytes(&self) -> usize {
+        self.payload_bytes + PACKET_OVERHEAD_BYTES
     }
 
     /// Memory that the buffered packets keep alive, in bytes.
@@ -198,6 +212,14 @@ impl ReceiveBuffer {
     /// Changes the limit; what is buffered already stays.
     pub(super) fn set_limit_bytes(&mut self, limit_bytes: usize) {
         self.limit_bytes = limit_bytes;
+    }
+
+    /// What waits behind a gap of a stream lies within the window that is advertised.
+    fn waiting_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Stream(stream) => self.pinned_bytes - stream.gapped_bytes,
+            Kind::Messages(_) => self.pinned_bytes,
+        }
     }
 
     /// Whether packet `index` is here, or was.

@@ -18,6 +18,7 @@ use super::ack_tail::AckTail;
 use super::arrival::{ArrivalEstimator, Batch as ArrivalBatch};
 use super::missing::{Found, MissingList};
 use super::receive_buffer::{Inserted, Keeping, ReceiveBuffer, Segment};
+use super::receive_window::ReceiveWindow;
 use super::reordering::ReorderWindow;
 use super::rtt::RttEstimator;
 use super::stats::ReceiverStats;
@@ -55,6 +56,7 @@ pub(super) struct Receiver {
     initial_seq: Seq,
     full_payload_bytes: usize,
     window_packets: u32,
+    window: ReceiveWindow,
     /// Index after the highest packet seen.
     highest: u64,
     missing: MissingList,
@@ -100,9 +102,14 @@ impl Receiver {
         window_packets: u32,
         full_payload_bytes: usize,
     ) -> Self {
+        let window = match buffer.holds_messages() {
+            true => ReceiveWindow::whole(window_packets),
+            false => ReceiveWindow::new(window_packets, buffer.packet_charge_bytes()),
+        };
         Self {
             stats: ReceiverStats::default(),
             buffer,
+            window,
             initial_seq,
             full_payload_bytes,
             window_packets,

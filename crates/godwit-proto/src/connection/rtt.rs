@@ -91,7 +91,6 @@ impl RttEstimator {
     }
 
     /// Whether the estimate rests on a measurement of either end.
-    #[cfg(test)]
     pub(crate) fn is_known(&self) -> bool {
         self.knowledge != Knowledge::Initial
     }

@@ -25,8 +25,11 @@ use crate::seq::{MsgNumber, Seq};
 /// processor's cache: 16 full ones are as much as [`BUFFERED_BYTES_MIN`]. An idle connection gives them back.
 const SPARE_SLABS_MAX: usize = 16;
 
-/// What may be buffered, whatever the window is: enough to keep a new connection busy until it has a window.
+/// What may wait to be sent, whatever the window and the pace are: enough to keep a new connection busy until it has a window.
 const BUFFERED_BYTES_MIN: usize = 1 << 20;
+
+/// A writer that waits for room is called when there is so much of it, or at the next ACK.
+const WAKE_BYTES_MIN: usize = BUFFERED_BYTES_MIN / 4;
 
 /// Short tails are at least so many packets apart, however small the window is: libudt acknowledges each of them, and its
 /// controller's own first window is as large.
@@ -37,6 +40,25 @@ const SHORT_TAIL_EVERY_MIN: usize = 16;
 pub(super) struct Numbering {
     pub(super) initial_seq: Seq,
     pub(super) destination: u32,
+}
+
+/// What a sender needs its buffer for, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Need {
+    /// The window now, and what a gap keeps from being released: a packet that is lost twice holds back three round-trips' worth.
+    pub(super) window_bytes: usize,
+    /// What has left and is not acknowledged.
+    pub(super) held_bytes: usize,
+    /// What may leave until the writer comes again.
+    pub(super) ahead_bytes: usize,
+}
+
+impl Need {
+    /// The most that may be buffered: two windows, and not much more than what has left.
+    fn limit_bytes(self) -> usize {
+        let ahead = self.held_bytes.saturating_add(self.ahead_bytes.max(BUFFERED_BYTES_MIN));
+        self.window_bytes.saturating_mul(2).min(ahead).max(BUFFERED_BYTES_MIN)
+    }
 }
 
 /// The packets of a message whose time to live has run out.
@@ -57,6 +79,8 @@ pub(super) struct SendBuffer {
     payload_bytes: usize,
     limit_bytes: usize,
     charged_bytes: usize,
+    /// Whether a writer found no room, and was not called again.
+    is_refusing: bool,
     /// Index after the last packet committed.
     end: u64,
     message: MsgNumber,
@@ -73,6 +97,7 @@ impl SendBuffer {
             payload_bytes,
             limit_bytes,
             charged_bytes: 0,
+            is_refusing: false,
             end: 0,
             message: MsgNumber::FIRST,
             short_tail: true,
@@ -93,19 +118,20 @@ impl SendBuffer {
     }
 
     /// Room for a writer that wants to add `wanted` bytes (at least 1), or `None` while the buffer is full.
-    /// `in_flight_bytes` lets the buffer grow with the window: two windows, and never more than its limit.
-    pub(super) fn checkout(&mut self, wanted: usize, in_flight_bytes: usize) -> Option<WriteSlab> {
+    /// The buffer grows with need, and never beyond its limit.
+    pub(super) fn checkout(&mut self, wanted: usize, need: Need) -> Option<WriteSlab> {
         if let Some(slab) = self.take_open_tail() {
             return Some(WriteSlab { slab });
         }
-        if self.charged_bytes >= self.limit_bytes.min(BUFFERED_BYTES_MIN.max(in_flight_bytes.saturating_mul(2))) {
+        self.is_refusing = self.charged_bytes >= self.limit_bytes.min(need.limit_bytes());
+        if self.is_refusing {
             return None;
         }
         let short_tail = self.short_tail && self.payload_bytes > 1;
         // While packets wait already, a slab gets all its slots, so that small writes fill it up. Deviation 18.
         let wanted = if self.entries.is_empty() { wanted.saturating_add(usize::from(short_tail)) } else { usize::MAX };
         let wanted =
-            if short_tail { wanted.min(self.window_slots(in_flight_bytes) * self.payload_bytes) } else { wanted };
+            if short_tail { wanted.min(self.window_slots(need.window_bytes) * self.payload_bytes) } else { wanted };
         let message = self.next_message();
         let framing =
             Framing { message, in_order: false, continues_before: false, continues_after: false, expires: None };
@@ -114,10 +140,23 @@ impl SendBuffer {
         Some(WriteSlab { slab })
     }
 
+    /// Whether a writer waits for room.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.is_refusing
+    }
+
+    /// Whether a writer who waits can go on, with enough to be worth a wake-up. It is called once.
+    pub(super) fn has_room_again(&mut self, need: Need) -> bool {
+        let limit_bytes = self.limit_bytes.min(need.limit_bytes());
+        let is_enough = self.charged_bytes + WAKE_BYTES_MIN <= limit_bytes;
+        self.is_refusing &= !is_enough;
+        is_enough
+    }
+
     /// Slots of a slab with a short tail: no more than the window holds, so that one of the packets that fill a window is
     /// always acknowledged at once.
-    fn window_slots(&self, in_flight_bytes: usize) -> usize {
-        (in_flight_bytes / (self.payload_bytes + HEADER_BYTES)).max(SHORT_TAIL_EVERY_MIN)
+    fn window_slots(&self, window_bytes: usize) -> usize {
+        (window_bytes / (self.payload_bytes + HEADER_BYTES)).max(SHORT_TAIL_EVERY_MIN)
     }
 
     /// Takes a filled slab into the queue.
@@ -356,8 +395,12 @@ mod tests {
 
     const NUMBERING: Numbering = Numbering { initial_seq: Seq::new(0x7FFF_FFFF), destination: 9 };
 
+    fn window(window_bytes: usize) -> Need {
+        Need { window_bytes, held_bytes: 1 << 30, ahead_bytes: 0 }
+    }
+
     fn write(buffer: &mut SendBuffer, data: &[u8]) -> usize {
-        let mut slab = buffer.checkout(data.len(), 0).expect("room");
+        let mut slab = buffer.checkout(data.len(), Need::default()).expect("room");
         let taken = slab.fill(data);
         buffer.commit(slab);
         taken
@@ -405,7 +448,7 @@ mod tests {
         // The whole window takes 16 packets, so the last of those is the one that has to be acknowledged.
         assert_eq!(write(&mut buffer, &vec![1; 100_000]), 16 * 1456 - 1);
         assert_eq!(buffer.packet_bytes(15), Some(16 + 1455));
-        let mut slab = buffer.checkout(100_000, 1 << 20).expect("room");
+        let mut slab = buffer.checkout(100_000, window(1 << 20)).expect("room");
         assert_eq!(slab.fill(&vec![1; 100_000]), 44 * 1456 - 1);
         buffer.commit(slab);
         // A write that fills its packets exactly leaves no full-sized tail either, once it is sent.
@@ -419,12 +462,12 @@ mod tests {
     fn the_limit_holds_and_grows_with_the_window() {
         let mut buffer = SendBuffer::new(1456, 64 << 20);
         let data = vec![1; 1 << 16];
-        while let Some(mut slab) = buffer.checkout(data.len(), 0) {
+        while let Some(mut slab) = buffer.checkout(data.len(), Need::default()) {
             slab.fill(&data);
             buffer.commit(slab);
         }
         assert!(buffer.charged_bytes() < BUFFERED_BYTES_MIN + TRANSMIT_BYTES_MAX);
-        assert!(buffer.checkout(1, 4 << 20).is_some());
+        assert!(buffer.checkout(1, window(4 << 20)).is_some());
     }
 
     #[test]

@@ -26,13 +26,16 @@ use super::pacer::Pacer;
 use super::packet_pairs::PacketPairs;
 use super::recent_rate::RecentRate;
 use super::rtt::RttEstimator;
-use super::send_buffer::{Numbering, SendBuffer, SlabRun};
+use super::send_buffer::{Need, Numbering, SendBuffer, SlabRun};
 use super::stats::SenderStats;
 use crate::config::RateBounds;
 use crate::congestion::{Control, Controller, Sent};
 use crate::datagram::SEGMENTS_MAX;
 use crate::packet::HEADER_BYTES;
 use crate::seq::{MsgNumber, Seq};
+
+/// A writer is so far ahead of what has left, or a quarter of the round-trip: ACKs come each 10 ms, and a task may be late.
+const AHEAD_MIN: Duration = Duration::from_millis(20);
 
 /// What one call to the kernel can carry.
 #[derive(Clone, Copy, Debug)]
@@ -256,12 +259,26 @@ impl Sender {
         (self.next - self.una) as u32
     }
 
-    /// Bytes that the send buffer has to hold for the window now, and for what a gap keeps from being released: a packet that is
-    /// lost twice holds back three round-trips' worth.
-    pub(super) fn window_bytes(&self) -> usize {
+    /// What a writer may fill the send buffer with.
+    pub(super) fn need(&self, rtt: &RttEstimator) -> Need {
         let held = u64::from(self.in_flight_packets());
         let window = u64::from(self.controller.window_packets()).min(self.window_end - self.una);
-        ((held + window.min(held.max(16))) as usize) * (self.payload_bytes + HEADER_BYTES)
+        let window = held + window.min(held.max(16));
+        let ahead = AHEAD_MIN.max(rtt.srtt() / 4).as_secs_f64() / self.interval().as_secs_f64();
+        let packet_bytes = self.payload_bytes + HEADER_BYTES;
+        Need {
+            window_bytes: window as usize * packet_bytes,
+            held_bytes: held as usize * packet_bytes,
+            ahead_bytes: (ahead.min(window as f64) as usize) * packet_bytes,
+        }
+    }
+
+    /// Whether a writer who found the send buffer full can go on.
+    pub(super) fn has_room_again(&mut self, rtt: &RttEstimator) -> bool {
+        self.buffer.is_refusing() && {
+            let need = self.need(rtt);
+            self.buffer.has_room_again(need)
+        }
     }
 
     /// The window that the peer advertised, less what has been acknowledged since, in packets.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::{ACK_INTERVAL, Receiver};
 use crate::connection::ack_tail::AckTail;
 use crate::connection::receive_buffer::WINDOW_PACKETS_MIN;
+use crate::connection::receive_window::Seen;
 use crate::connection::rtt::RttEstimator;
-use crate::packet::FullAck;
+use crate::packet::{AckRates, FullAck};
 
 /// Between our own ends an eighth of the RTT is enough, if that is shorter; not below this. Deviation 53.
 const ACK_INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -18,6 +19,8 @@ const LIGHT_ACK_PACKETS: u32 = 64;
 /// After so many packets since the last full ACK the window cannot be that small, and light ACKs become rarer: they cost the
 /// sender a wake-up each, and at 10 Gbit/s there would be 13,000 per second. They still keep its buffer in its cache. Deviation 52.
 const RARE_LIGHT_ACK_PACKETS: u32 = 256;
+/// Of so many packets a sender may take the dispersion for the rate of the path, and send at that rate at once.
+const BEGINNING_PACKETS: u64 = 64;
 /// While an acknowledgement is withheld the ACK before is repeated, so that the peer's EXP timer does not run out. Deviation 36.
 const WITHHELD_REPEAT: Duration = Duration::from_millis(200);
 /// The longest time between two repeats of an ACK that is not confirmed. Deviation 35.
@@ -61,8 +64,9 @@ impl Receiver {
 
     pub(super) fn window_may_open(&mut self, now: Instant) {
         let available = self.buffer.available_packets();
-        let was_small = self.advertised_packets < self.window_packets / 4;
-        let opens = self.is_withholding && available > WINDOW_PACKETS_MIN.max(self.window_packets / 16);
+        let window = self.window.packets();
+        let was_small = self.advertised_packets < window / 4;
+        let opens = self.is_withholding && available > WINDOW_PACKETS_MIN.max(window / 16);
         if opens || (was_small && available >= self.advertised_packets.saturating_mul(2).max(16)) {
             self.owes_ack = true;
             self.ack_at = Some(now);
@@ -106,6 +110,7 @@ impl Receiver {
         self.ack_number = number.next();
         self.acks.record(number, self.seq_of(position), now);
         self.acked = position;
+        self.tune_window(rtt);
         self.advertised_packets = self.buffer.available_packets();
         self.advertised_end = position + u64::from(self.advertised_packets);
         self.last_ack = Some(now);
@@ -124,6 +129,19 @@ impl Receiver {
             rates: rates_are_due.then(|| self.rates()),
             tail: &[],
         }
+    }
+
+    /// The peer may need a larger window than it has.
+    fn tune_window(&mut self, rtt: &RttEstimator) {
+        let AckRates { arrival_speed_packets_per_s, link_capacity_packets_per_s } = self.rates();
+        let is_beginning = self.unique_packets <= BEGINNING_PACKETS;
+        self.window.tune(&Seen {
+            behind_gap_packets: self.highest.saturating_sub(self.buffer.next()),
+            packets_per_s: if is_beginning { link_capacity_packets_per_s } else { arrival_speed_packets_per_s },
+            srtt: rtt.is_known().then(|| rtt.srtt()),
+            unread_packets: self.buffer.waiting_packets(),
+        });
+        self.buffer.offer(self.window.packets());
     }
 
     pub(super) fn ack_interval(&self, rtt: &RttEstimator) -> Duration {

@@ -2,7 +2,7 @@
 //!
 //! What is advertised is no memory yet; it becomes memory when the application reads more slowly than the peer sends. A window
 //! that never holds a peer back which is read in time has room for what lies behind a gap, and for what arrives in a
-//! round-trip and until the next ACK, at the greatest speed of the last second; twice all that, because the peer may be about
+//! round-trip and until the next ACK, at the greatest speed of the last second; three times all that, because the peer may be about
 //! to double its rate. Before the round-trip time is known it counts as a long one. The window never shrinks, never exceeds
 //! what the handshake announced, and stays as it is while most of it waits for the reader.
 //!
@@ -12,8 +12,9 @@ use std::time::Duration;
 
 /// The window of a new connection in bytes: with a first flight of 32 packets nobody needs more before the first ACK.
 const INITIAL_BYTES: usize = 1 << 20;
-/// A peer may double its rate before it hears of the next window.
-const GROWTH: f64 = 2.0;
+/// A peer may double its rate before it hears of the next window, and a queue may build up. With 2 a path of 10 Mbit/s and 600 ms carried 0.974
+/// instead of 0.987 of its rate in the simulator.
+const GROWTH: f64 = 3.0;
 /// An ACK comes each 10 ms, and a reader may be as late.
 const LATENESS: Duration = Duration::from_millis(20);
 /// The round-trip time of a path that was not measured yet: a link by satellite.
@@ -89,17 +90,17 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_small_and_grows_to_twice_a_round_trip() {
+    fn it_begins_small_and_grows_with_need() {
         let mut window = ReceiveWindow::new(ANNOUNCED, 1552);
         assert_eq!(window.packets(), 675);
         window.tune(&seen(1000, Some(100)));
         assert_eq!(window.packets(), 675);
         window.tune(&seen(10_000, Some(100)));
-        assert_eq!(window.packets(), 2400);
+        assert_eq!(window.packets(), 3600);
         window.tune(&seen(1000, Some(100)));
-        assert_eq!(window.packets(), 2400, "it does not shrink");
+        assert_eq!(window.packets(), 3600, "it does not shrink");
         window.tune(&Seen { behind_gap_packets: 3000, ..seen(10_000, Some(100)) });
-        assert_eq!(window.packets(), 8400);
+        assert_eq!(window.packets(), 12_600);
         window.tune(&seen(u32::MAX, Some(100)));
         assert_eq!(window.packets(), ANNOUNCED, "never more than the handshake said");
     }
@@ -115,8 +116,8 @@ mod tests {
     fn a_path_that_was_not_measured_yet_counts_as_long_until_it_is() {
         let mut window = ReceiveWindow::new(ANNOUNCED, 1552);
         window.tune(&seen(10_000, None));
-        assert_eq!(window.packets(), 12_400);
-        window.tune(&seen(10_000, Some(10)));
+        assert_eq!(window.packets(), 18_600);
+        window.tune(&seen(5_000, Some(10)));
         assert_eq!(window.packets(), 675);
     }
 }

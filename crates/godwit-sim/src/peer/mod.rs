@@ -201,6 +201,14 @@ impl Peer {
         }
     }
 
+    /// Memory that the buffers of the connection hold.
+    pub fn buffered_bytes(&self, now: Instant) -> usize {
+        self.connection.as_ref().map_or(0, |(_, connection)| {
+            let stats = connection.stats(now);
+            stats.send_buffer_used_bytes + stats.receive_buffer_used_bytes
+        })
+    }
+
     /// Bytes written and bytes read so far.
     pub fn progress(&self) -> (u64, u64) {
         (self.written, self.read)

@@ -61,6 +61,11 @@ const SEGMENT_BYTES: usize = 1500;
 const SEGMENT_ACK_BYTES: usize = 80;
 
 impl Load {
+    /// Whether it is an introduction of one of ours: a control packet of the type that libudt leaves to applications.
+    pub fn is_hello(&self) -> bool {
+        matches!(self, Self::Datagram(datagram) if datagram.starts_with(&[0xFF, 0xFF]))
+    }
+
     /// Its size on the wire, with all headers down to IP, in bytes.
     pub fn wire_bytes(&self) -> usize {
         match self {

@@ -154,6 +154,19 @@ fn random_loss_costs_little_more_than_itself() {
     }
 }
 
+/// One that introduces itself is taken for a stranger until that arrives, and a stranger's first ACKs are a bad hint.
+#[test]
+fn a_lost_introduction_costs_no_round_trip() {
+    let carried = |hellos_to_lose| {
+        let mut world = World::new(&one(fair(), 300.0, 250), 1);
+        world.lose_hellos(hellos_to_lose);
+        world.run_until(Duration::from_secs(2)).unwrap_or_else(|failure| panic!("{failure}"));
+        world.received_packets(0)
+    };
+    let (undisturbed, disturbed) = (carried(0), carried(1));
+    assert!(disturbed * 100 >= undisturbed * 98, "{disturbed} packets in 2 s, and {undisturbed} without loss");
+}
+
 /// Design point 8: without its competitive mode a flow that keeps queues short is left with what CUBIC does not fill.
 #[test]
 fn a_cubic_flow_leaves_the_default_controller_a_share() {

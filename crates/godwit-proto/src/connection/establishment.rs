@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::handshake::Agreement;
-use super::hello::{HELLO_REPEAT, HELLOS_MAX};
+use super::hello::{HELLOS_MAX, pause_after};
 use super::receive_buffer::ReceiveBuffer;
 use super::receiver::Receiver;
 use super::send_buffer::Numbering;
@@ -113,7 +113,7 @@ impl Connection {
         if !self.is_peer_godwit && self.pending.hellos < HELLOS_MAX {
             self.pending.hellos += 1;
             self.pending.hello = true;
-            self.timers.set(Timer::Hello, now + HELLO_REPEAT * u32::from(self.pending.hellos));
+            self.timers.set(Timer::Hello, now + pause_after(self.pending.hellos));
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct World {
     packets: u64,
     checks_content: bool,
     traces: bool,
+    /// Introductions of ours that get lost, whatever the links do.
+    hellos_to_lose: u32,
 }
 
 impl World {
@@ -80,6 +82,7 @@ impl World {
             packets: 0,
             checks_content: true,
             traces: false,
+            hellos_to_lose: 0,
         };
         for number in 0..flows {
             let (start, stop) = (world.start_of(number), world.scenario.flows[number].stop);
@@ -94,6 +97,11 @@ impl World {
     /// Prints each packet and each step of the clock from now on.
     pub fn trace(&mut self) {
         self.traces = true;
+    }
+
+    /// Loses the next `count` introductions that godwits send.
+    pub fn lose_hellos(&mut self, count: u32) {
+        self.hellos_to_lose = count;
     }
 
     /// Lets damaged packets arrive; then neither the content nor the end of a connection is checked.
@@ -330,6 +338,10 @@ impl World {
             self.packets += u64::from(!matches!(load, Load::SegmentAck(_)));
             if self.traces {
                 trace::print_departure(self.now, flow, direction, &load);
+            }
+            if self.hellos_to_lose > 0 && load.is_hello() {
+                self.hellos_to_lose -= 1;
+                continue;
             }
             self.push(Parcel { flow: flow as u32, direction, hop: 0, load });
         }

@@ -50,6 +50,11 @@ impl AckHistory {
         Some((now.saturating_duration_since(ack.sent).max(MIN_SAMPLE), ack.ack_seq))
     }
 
+    /// Gives memory back that nothing needs now.
+    pub(crate) fn shrink(&mut self) {
+        self.sent.shrink_to_fit();
+    }
+
     /// ACKs without an ACK2.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

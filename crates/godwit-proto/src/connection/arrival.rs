@@ -196,7 +196,8 @@ impl IntervalSamples {
 
     /// The mean of the samples within a factor of 8 of their median, as libudt filters them.
     fn filtered_mean(&self) -> Option<f64> {
-        let sorted = self.sorted();
+        let mut room = [0.0; CAPACITY_SAMPLES];
+        let sorted = self.sorted(&mut room);
         let median = *sorted.get(sorted.len() / 2)?;
         let near = || sorted.iter().filter(|&&interval| interval > median / 8.0 && interval < median * 8.0);
         Some(near().sum::<f64>() / near().count() as f64)
@@ -204,13 +205,15 @@ impl IntervalSamples {
 
     /// The time per packet of the fastest quarter: most trains are as slow as the sender paces them, some are bursts.
     fn lower_quartile(&self) -> Option<f64> {
-        let sorted = self.sorted();
+        let mut room = [0.0; CAPACITY_SAMPLES];
+        let sorted = self.sorted(&mut room);
         sorted.get(sorted.len() / 4).copied()
     }
 
-    fn sorted(&self) -> Vec<f64> {
-        let mut sorted: Vec<f64> = self.intervals_ns.iter().copied().collect();
-        sorted.sort_by(f64::total_cmp);
+    fn sorted<'a>(&self, room: &'a mut [f64; CAPACITY_SAMPLES]) -> &'a [f64] {
+        let sorted = &mut room[..self.intervals_ns.len()];
+        sorted.iter_mut().zip(&self.intervals_ns).for_each(|(sorted, &interval)| *sorted = interval);
+        sorted.sort_unstable_by(f64::total_cmp);
         sorted
     }
 }

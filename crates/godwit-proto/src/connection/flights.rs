@@ -279,6 +279,11 @@ impl Flights {
         self.queue.len()
     }
 
+    /// Gives memory back that only a transfer needs.
+    pub(super) fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
+    }
+
     /// Packets on their way. libudt says nothing of what was sent again behind a gap; but what was sent after that and has
     /// arrived tells that it isn't on its way any more.
     pub(super) fn pipe(&self) -> u32 {

@@ -70,6 +70,11 @@ impl LossList {
         added
     }
 
+    /// Gives memory back that nothing needs now.
+    pub(crate) fn shrink(&mut self) {
+        self.ranges.shrink_to_fit();
+    }
+
     /// Takes `seq` out; whether it was in the list.
     #[cfg(test)]
     pub(crate) fn remove(&mut self, seq: Seq) -> bool {

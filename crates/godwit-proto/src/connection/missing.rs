@@ -114,6 +114,11 @@ impl MissingList {
         added
     }
 
+    /// Gives memory back that nothing needs now.
+    pub(crate) fn shrink(&mut self) {
+        self.ranges.shrink_to_fit();
+    }
+
     /// Takes `seq` out because it arrived. `None`: it was not missing; otherwise how its gap was found.
     pub(crate) fn remove(&mut self, seq: Seq) -> Option<Found> {
         let at = self.ranges.partition_point(|range| range.last.is_before(seq));

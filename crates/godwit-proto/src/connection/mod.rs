@@ -405,7 +405,8 @@ impl Connection {
         if due <= now {
             self.pending.keep_alive = true;
             if let Some(halves) = &mut self.halves {
-                halves.sender.buffer.free_spare_slabs();
+                halves.sender.shrink();
+                halves.receiver.shrink();
             }
         }
         self.timers.set(Timer::KeepAlive, if due <= now { now + self.keep_alive_interval() } else { due });

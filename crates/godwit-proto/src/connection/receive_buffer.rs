@@ -209,6 +209,14 @@ impl ReceiveBuffer {
         self.pinned_bytes
     }
 
+    /// Gives memory back that nothing needs now.
+    pub(super) fn shrink(&mut self) {
+        if let Kind::Stream(stream) = &mut self.kind {
+            stream.ready.shrink_to_fit();
+            stream.ring.shrink_to_fit();
+        }
+    }
+
     /// Changes the limit; what is buffered already stays.
     pub(super) fn set_limit_bytes(&mut self, limit_bytes: usize) {
         self.limit_bytes = limit_bytes;

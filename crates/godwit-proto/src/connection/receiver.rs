@@ -60,6 +60,8 @@ pub(super) struct Receiver {
     /// Index after the highest packet seen.
     highest: u64,
     missing: MissingList,
+    /// What the next NAK reports: empty but for its allocation.
+    due: Vec<(Seq, Seq)>,
     reordering: ReorderWindow,
     arrival: ArrivalEstimator,
     acks: AckHistory,
@@ -115,6 +117,7 @@ impl Receiver {
             window_packets,
             highest: 0,
             missing: MissingList::new(),
+            due: Vec::new(),
             reordering: ReorderWindow::new(now),
             arrival: ArrivalEstimator::new(),
             acks: AckHistory::new(),
@@ -154,6 +157,14 @@ impl Receiver {
     /// Changes the memory that may be used.
     pub(super) fn set_limit_bytes(&mut self, limit_bytes: usize) {
         self.buffer.set_limit_bytes(limit_bytes);
+    }
+
+    /// Gives memory back that only a transfer needs.
+    pub(super) fn shrink(&mut self) {
+        self.buffer.shrink();
+        self.missing.shrink();
+        self.acks.shrink();
+        self.due = Vec::new();
     }
 
     /// One data packet of the batch that is being handled.
@@ -395,11 +406,11 @@ impl Receiver {
         rtt: &RttEstimator,
         out: &mut Vec<u8>,
     ) -> bool {
-        let mut due = Vec::new();
-        self.missing.due(now, nak_interval(rtt), max_words / 2, &mut due);
-        self.last_nak = (!due.is_empty()).then_some(now).or(self.last_nak);
+        self.due.clear();
+        self.missing.due(now, nak_interval(rtt), max_words / 2, &mut self.due);
+        self.last_nak = (!self.due.is_empty()).then_some(now).or(self.last_nak);
         self.schedule_nak(now, rtt);
-        let ranges = due.into_iter().map(|(first, last)| LossRange { first, last });
+        let ranges = self.due.iter().map(|&(first, last)| LossRange { first, last });
         let written = crate::packet::encode_nak(ranges, max_words, 0, destination, out);
         self.stats.naks_sent_packets += u64::from(written > 0);
         written > 0

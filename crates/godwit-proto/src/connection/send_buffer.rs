@@ -21,9 +21,12 @@ use crate::datagram::{SEGMENTS_MAX, TRANSMIT_BYTES_MAX};
 use crate::packet::{DataHeader, HEADER_BYTES, rewrite_timestamp};
 use crate::seq::{MsgNumber, Seq};
 
-/// Freed allocations that are kept for the next slabs, so that a steady transfer allocates nothing and the slabs stay in the
-/// processor's cache: 16 full ones are as much as [`BUFFERED_BYTES_MIN`]. An idle connection gives them back.
-const SPARE_SLABS_MAX: usize = 16;
+/// Freed allocations that are kept for the next slabs, beside those that the need of the sender leaves room for: a steady transfer
+/// allocates nothing, also where a gap releases many at once, and its slabs stay in the processor's cache. 16 full ones are as much
+/// as [`BUFFERED_BYTES_MIN`]. An idle connection gives all back.
+const SPARE_SLABS_MIN: usize = 16;
+/// The need of a lossy path rises and falls with each gap; what it was lately stays for so many slabs of the writer.
+const KEPT_SLABS: usize = 1 << 14;
 
 /// What may wait to be sent, whatever the window and the pace are: enough to keep a new connection busy until it has a window.
 const BUFFERED_BYTES_MIN: usize = 1 << 20;
@@ -79,6 +82,8 @@ pub(super) struct SendBuffer {
     payload_bytes: usize,
     limit_bytes: usize,
     charged_bytes: usize,
+    /// What was needed lately: it is forgotten over [`KEPT_SLABS`] slabs.
+    kept_bytes: usize,
     /// Whether a writer found no room, and was not called again.
     is_refusing: bool,
     /// Index after the last packet committed.
@@ -97,6 +102,7 @@ impl SendBuffer {
             payload_bytes,
             limit_bytes,
             charged_bytes: 0,
+            kept_bytes: 0,
             is_refusing: false,
             end: 0,
             message: MsgNumber::FIRST,
@@ -123,10 +129,13 @@ impl SendBuffer {
         if let Some(slab) = self.take_open_tail() {
             return Some(WriteSlab { slab });
         }
-        self.is_refusing = self.charged_bytes >= self.limit_bytes.min(need.limit_bytes());
+        let limit_bytes = self.limit_bytes.min(need.limit_bytes());
+        self.is_refusing = self.charged_bytes >= limit_bytes;
+        self.kept_bytes = self.kept_bytes.max(limit_bytes);
         if self.is_refusing {
             return None;
         }
+        self.kept_bytes -= self.kept_bytes / KEPT_SLABS;
         let short_tail = self.short_tail && self.payload_bytes > 1;
         // While packets wait already, a slab gets all its slots, so that small writes fill it up. Deviation 18.
         let wanted = if self.entries.is_empty() { wanted.saturating_add(usize::from(short_tail)) } else { usize::MAX };
@@ -295,8 +304,10 @@ impl SendBuffer {
     }
 
     /// Gives memory back that only a transfer needs.
-    pub(super) fn free_spare_slabs(&mut self) {
+    pub(super) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
         self.spare = Vec::new();
+        self.kept_bytes = 0;
     }
 
     /// If the stream ends for now with a full packet, in the slab of packet `index` whose turn it is to be numbered, then
@@ -360,7 +371,8 @@ impl SendBuffer {
     /// Keeps full slabs: small ones are cheap to allocate, and would only be in their way.
     fn recycle(&mut self, bytes: Box<[u8]>) {
         let is_full = bytes.len() == self.slots_max() * (self.payload_bytes + HEADER_BYTES);
-        if is_full && self.spare.len() < SPARE_SLABS_MAX {
+        let held_bytes = self.charged_bytes + (self.spare.len() + 1) * bytes.len();
+        if is_full && (self.spare.len() < SPARE_SLABS_MIN || held_bytes <= self.kept_bytes) {
             self.spare.push(bytes);
         }
     }

@@ -173,6 +173,13 @@ impl Sender {
         true
     }
 
+    /// Gives memory back that only a transfer needs.
+    pub(super) fn shrink(&mut self) {
+        self.buffer.shrink();
+        self.flights.shrink();
+        self.lost.shrink();
+    }
+
     /// The probe timer and the controller's have run out, if they have.
     pub(super) fn on_timeout(&mut self, now: Instant, rtt: &RttEstimator) {
         if self.controller.next_timer().is_some_and(|at| at <= now) {

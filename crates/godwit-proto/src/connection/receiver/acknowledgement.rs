@@ -7,7 +7,7 @@ use crate::connection::ack_tail::AckTail;
 use crate::connection::receive_buffer::WINDOW_PACKETS_MIN;
 use crate::connection::receive_window::Seen;
 use crate::connection::rtt::RttEstimator;
-use crate::packet::{AckRates, FullAck};
+use crate::packet::FullAck;
 
 /// Between our own ends an eighth of the RTT is enough, if that is shorter; not below this. Deviation 53.
 const ACK_INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -133,11 +133,13 @@ impl Receiver {
 
     /// The peer may need a larger window than it has.
     fn tune_window(&mut self, rtt: &RttEstimator) {
-        let AckRates { arrival_speed_packets_per_s, link_capacity_packets_per_s } = self.rates();
-        let is_beginning = self.unique_packets <= BEGINNING_PACKETS;
+        let packets_per_s = match self.unique_packets {
+            ..=BEGINNING_PACKETS => self.arrival.link_capacity_packets_per_s(),
+            _ => self.arrival.arrival_speed_packets_per_s(),
+        };
         self.window.tune(&Seen {
             behind_gap_packets: self.highest.saturating_sub(self.buffer.next()),
-            packets_per_s: if is_beginning { link_capacity_packets_per_s } else { arrival_speed_packets_per_s },
+            packets_per_s,
             srtt: rtt.is_known().then(|| rtt.srtt()),
             unread_packets: self.buffer.waiting_packets(),
         });

@@ -68,3 +68,34 @@ fn a_first_flight_takes_three_round_trips() {
     let times = ask(ControllerKind::Fair, 40_000);
     assert!(times.all <= 3 * RTT + Duration::from_millis(1), "{times:?}");
 }
+
+/// Questions and answers of one packet wait for no timer, nor do their acknowledgements, however long the connection was idle before.
+#[test]
+fn a_small_write_is_there_after_half_a_round_trip_and_acknowledged_after_one() {
+    for controller in [ControllerKind::Fair, ControllerKind::Low, ControllerKind::Native, ControllerKind::Cubic] {
+        let mut network = Network::new(2, Faults { delay: RTT / 2, ..Faults::default() });
+        let config = || Config::builder().controller(controller).build().expect("valid");
+        let (client, server) = network.establish(config(), config());
+        let idle = Duration::from_millis(700);
+        // 1456 bytes fill a packet exactly.
+        let writes = [(200, idle), (1, Duration::ZERO), (300, Duration::ZERO), (1456, idle)];
+        for ((node, from, to), (bytes, pause)) in
+            [(0, client, server), (1, server, client)].into_iter().flat_map(|way| writes.map(|write| (way, write)))
+        {
+            network.run_for(pause);
+            let begun = network.now;
+            network.write(node, from, &noise(bytes));
+            let mut arrived = 0;
+            network.run_until("all of it", |network| {
+                arrived += read(network, 1 - node, to);
+                arrived == bytes
+            });
+            assert_eq!(network.now - begun, RTT / 2, "{controller:?}: {bytes} bytes after {pause:?}");
+            network.run_until("its acknowledgement", |network| {
+                let now = network.now;
+                network.connection(node, from).stats(now).send_buffer_used_bytes == 0
+            });
+            assert_eq!(network.now - begun, RTT, "{controller:?}: {bytes} bytes after {pause:?}");
+        }
+    }
+}

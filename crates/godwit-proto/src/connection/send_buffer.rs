@@ -54,13 +54,15 @@ pub(super) struct Need {
     pub(super) held_bytes: usize,
     /// What may leave until the writer comes again.
     pub(super) ahead_bytes: usize,
+    /// What leaves before a writer who found no room has room again, however short the path is.
+    pub(super) paced_bytes: usize,
 }
 
 impl Need {
     /// The most that may be buffered: two windows, and not much more than what has left.
     fn limit_bytes(self) -> usize {
         let ahead = self.held_bytes.saturating_add(self.ahead_bytes.max(BUFFERED_BYTES_MIN));
-        self.window_bytes.saturating_mul(2).min(ahead).max(BUFFERED_BYTES_MIN)
+        self.window_bytes.saturating_mul(2).min(ahead).max(self.paced_bytes).max(BUFFERED_BYTES_MIN)
     }
 }
 
@@ -408,7 +410,7 @@ mod tests {
     const NUMBERING: Numbering = Numbering { initial_seq: Seq::new(0x7FFF_FFFF), destination: 9 };
 
     fn window(window_bytes: usize) -> Need {
-        Need { window_bytes, held_bytes: 1 << 30, ahead_bytes: 0 }
+        Need { window_bytes, held_bytes: 1 << 30, ..Need::default() }
     }
 
     fn write(buffer: &mut SendBuffer, data: &[u8]) -> usize {
@@ -479,6 +481,8 @@ mod tests {
             buffer.commit(slab);
         }
         assert!(buffer.charged_bytes() < BUFFERED_BYTES_MIN + TRANSMIT_BYTES_MAX);
+        let fast = Need { paced_bytes: 4 << 20, ..Need::default() };
+        assert!(buffer.checkout(1, fast).is_some(), "at a high pace, too");
         assert!(buffer.checkout(1, window(4 << 20)).is_some());
     }
 

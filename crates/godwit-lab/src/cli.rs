@@ -8,6 +8,7 @@ use godwit_lab::network::{CalibrationError, Deviation, DirectionCalibration, Net
 use godwit_lab::peer::Peer;
 use godwit_lab::scenario;
 
+use crate::files_command::{self, FilesArguments, FilesError};
 use crate::path_arguments::{PathArguments, PathError, path_help};
 use crate::perf_command::{
     self, PerfArguments, PerfError, QuinnSinkArguments, QuinnSourceArguments, RawSinkArguments, RawSourceArguments,
@@ -37,6 +38,7 @@ enum Command {
     Run(RunArguments),
     Report(ReportArguments),
     Perf(PerfArguments),
+    Files(FilesArguments),
     #[command(hide = true)]
     QuinnSink(QuinnSinkArguments),
     #[command(hide = true)]
@@ -65,6 +67,8 @@ enum CliError {
     #[error(transparent)]
     Perf(#[from] PerfError),
     #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error(transparent)]
     Quic(#[from] QuicError),
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -83,6 +87,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Run(arguments) => run_command::run(&arguments).map_err(CliError::from),
         Command::Report(arguments) => report_command::run(&arguments).map_err(CliError::from),
         Command::Perf(arguments) => perf_command::run(&arguments).map_err(CliError::from),
+        Command::Files(arguments) => files_command::run(&arguments).map_err(CliError::from),
         Command::QuinnSink(arguments) => arguments.run().map_err(CliError::from),
         Command::QuinnSource(arguments) => arguments.run().map_err(CliError::from),
         Command::RawSink(arguments) => arguments.run().map_err(CliError::from),

@@ -10,6 +10,7 @@
 
 pub mod bench;
 pub mod error;
+pub mod files;
 pub mod link_spec;
 pub mod network;
 pub mod peer;

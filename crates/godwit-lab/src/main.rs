@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod cli;
 #[cfg(target_os = "linux")]
+mod files_command;
+#[cfg(target_os = "linux")]
 mod path_arguments;
 #[cfg(target_os = "linux")]
 mod perf_command;

@@ -201,7 +201,8 @@ impl<'a> Flow<'a> {
     }
 }
 
-fn wait_until_ready(listener: &mut Process, readiness: Readiness) -> Result<(), TransferError> {
+/// Waits until the port of a listener is open.
+pub(crate) fn wait_until_ready(listener: &mut Process, readiness: Readiness) -> Result<(), TransferError> {
     let begin = Instant::now();
     let is_open = |process: &Process| match readiness {
         Readiness::Tcp(port) => proc::is_port_open(process.id(), "tcp", port),

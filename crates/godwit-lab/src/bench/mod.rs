@@ -1,13 +1,13 @@
 //! Peers side by side over one path: each in turn, several rounds.
 
-mod content;
+pub(crate) mod content;
 mod flow;
 mod growth;
 mod kernel_settings;
-mod proc;
+pub(crate) mod proc;
 pub(crate) mod process;
 mod sent_again;
-mod socket_table;
+pub(crate) mod socket_table;
 mod watch;
 
 use std::fs;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub(crate) use flow::wait_until_ready;
 use flow::{Flow, Place};
 use watch::Watch;
 

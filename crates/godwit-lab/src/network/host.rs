@@ -9,7 +9,8 @@ use std::process::Command;
 
 use super::addressing::{self, Side};
 use super::error::CongestionError;
-use super::namespace::Namespace;
+use super::iproute::{IprouteError, ip_batch};
+use super::namespace::{Namespace, Naming, remove_leftovers};
 
 /// The controllers of TCP that any program may choose. The list is the whole machine's.
 const ALLOWED: &str = "/proc/sys/net/ipv4/tcp_allowed_congestion_control";
@@ -22,6 +23,14 @@ pub struct Host {
     namespace: Namespace,
     v4: Ipv4Addr,
     v6: Ipv6Addr,
+}
+
+/// A host without a path, for both ends of a transfer: they meet on the loopback of its namespace, at its address.
+pub(crate) fn loopback_host() -> Result<Host, IprouteError> {
+    remove_leftovers()?;
+    let host = Host::new(Namespace::new(Naming::new(), Side::Left, 0)?, Side::Left, 0);
+    ip_batch(host.name(), &format!("link set lo up\naddress add {}/32 dev lo\n", host.addr()))?;
+    Ok(host)
 }
 
 impl Host {

@@ -32,6 +32,7 @@ pub use calibration::{Calibration, Deviation, DirectionCalibration};
 pub use counters::{Counters, DirectionCounters, TooSlow};
 pub use error::{CalibrationError, CongestionError, NetworkError};
 pub use host::Host;
+pub(crate) use host::loopback_host;
 pub use iproute::{IprouteError, Refusal};
 pub(crate) use iproute::{ip, ip_batch};
 pub use namespace::running_host;

@@ -1,0 +1,127 @@
+//! How fast a file gets from the page cache of one process's kernel to the memory file system of another's, over the loopback: our
+//! program with its verification beside curl and nginx without any.
+//!
+//! The loopback is that of a network namespace of its own, where TCP can be told its congestion control without touching the machine's.
+
+mod contender;
+mod result;
+mod transfer;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+pub use contender::{Downloader, UnknownDownloader};
+pub use result::{FilesResults, FilesRun, FilesTable};
+
+use crate::bench::content;
+use crate::error::BenchError;
+use crate::network::{Host, NetworkError, loopback_host};
+use crate::peer::{Programs, Site};
+use crate::results::Machine;
+use transfer::transfer;
+
+/// A file must have been left alone for so long before `godwit serve` remembers its SHA-256: the settle time, and some.
+const SETTLE_TIME: Duration = Duration::from_millis(2500);
+
+/// What a user may choose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Who downloads, in this order.
+    pub downloaders: Vec<Downloader>,
+    /// How often each of them.
+    pub rounds: u32,
+    /// Of the file.
+    pub bytes: u64,
+    /// Where the served file lies while it is needed.
+    pub served: PathBuf,
+    /// Where it is downloaded to: should be in memory.
+    pub received: PathBuf,
+    /// Becomes true when all is to end soon.
+    pub is_interrupted: Arc<AtomicBool>,
+}
+
+/// Runs everybody in turn, round by round. `tell` hears about each run when it is over.
+///
+/// # Errors
+/// There is no namespace, no room for the file, or it was interrupted. A transfer that fails is a result, not an error.
+pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<FilesResults, BenchError> {
+    let programs = Programs::find().map_err(BenchError::This)?;
+    let host = loopback_host().map_err(|error| BenchError::Network(NetworkError::Iproute(error)))?;
+    let served = Directory::new(&options.served, "served")?;
+    let received = Directory::new(&options.received, "received")?;
+    let file = served.0.join("file");
+    make(&file, options.bytes).map_err(|source| BenchError::Write { path: file.clone(), source })?;
+    let mut results = FilesResults {
+        machine: Machine::describe(&options.received),
+        bytes: options.bytes,
+        served_from: options.served.clone(),
+        runs: Vec::new(),
+    };
+    sleep(SETTLE_TIME);
+    for round in 0..options.rounds {
+        for &downloader in &options.downloaders {
+            if options.is_interrupted.load(Ordering::Relaxed) {
+                return Err(BenchError::Interrupted);
+            }
+            set_congestion(&host, downloader)?;
+            let scratch = received.0.join("scratch");
+            let target = received.0.join("target");
+            renew(&[&scratch, &target])?;
+            let site = Site {
+                left: &host,
+                right: &host,
+                file: &file,
+                received: &target,
+                scratch: &scratch,
+                programs: &programs,
+            };
+            // All bytes are compared once; later the length is enough, and whatever our own program verifies.
+            let run = FilesRun::new(downloader, round, transfer(downloader, &site, round == 0));
+            tell(&run.to_string());
+            results.runs.push(run);
+        }
+    }
+    Ok(results)
+}
+
+fn set_congestion(host: &Host, downloader: Downloader) -> Result<(), BenchError> {
+    downloader.tcp().map_or(Ok(()), |congestion| Ok(host.set_tcp_congestion(congestion.name())?))
+}
+
+/// Writes the file, so that all of it is in the page cache and the disk has nothing left to do with it.
+fn make(path: &Path, bytes: u64) -> io::Result<()> {
+    content::write(path, bytes)?;
+    File::open(path)?.sync_all()
+}
+
+/// Empties directories, or makes them.
+fn renew(directories: &[&Path]) -> Result<(), BenchError> {
+    for directory in directories {
+        // Nothing is there the first time.
+        let _ = fs::remove_dir_all(directory);
+        fs::create_dir_all(directory).map_err(|source| BenchError::Write { path: directory.to_path_buf(), source })?;
+    }
+    Ok(())
+}
+
+/// A directory that is gone when it is dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(parent: &Path, what: &str) -> Result<Self, BenchError> {
+        let path = parent.join(format!("godwit-lab-files-{what}-{}", std::process::id()));
+        fs::create_dir_all(&path).map_err(|source| BenchError::Write { path: path.clone(), source })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,120 @@
+//! One download: both processes, the clock, and what it cost.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::Downloader;
+use super::contender::{ask_digest, has_digest};
+use crate::bench::process::Process;
+use crate::bench::{content, proc, socket_table, wait_until_ready};
+use crate::error::TransferError;
+use crate::peer::{PORT, Site, Transfer};
+use crate::results::TcpReadBack;
+
+/// Whoever takes longer hangs.
+const TIME_MAX: Duration = Duration::from_secs(300);
+/// How exact the end is.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
+/// Memory is looked at so often.
+const GLANCE_INTERVAL: Duration = Duration::from_millis(50);
+/// The connections are looked at once, when they carry data. Of all peers, so that it slows all of them equally.
+const CONNECTIONS_AFTER: Duration = Duration::from_millis(200);
+
+/// What a download came to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) bytes: u64,
+    /// From the start of the client's process to its end.
+    pub(crate) seconds: f64,
+    /// Of the server's process meanwhile, and of the client's.
+    pub(crate) sender_cpu_s: f64,
+    pub(crate) receiver_cpu_s: f64,
+    /// The highest of each.
+    pub(crate) sender_resident_bytes: u64,
+    pub(crate) receiver_resident_bytes: u64,
+    /// What the kernel said of the connections.
+    pub(crate) congestion: Vec<String>,
+}
+
+pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) -> Result<Measured, TransferError> {
+    let Transfer { listener, readiness, connector } = downloader.transfer(site)?;
+    let log = |name: &str| site.scratch.join(name);
+    let mut server = Process::start(listener, log("server.log"), &log("unused"))?;
+    wait_until_ready(&mut server, readiness)?;
+    if downloader.is_warmed() {
+        warm(site)?;
+    }
+    touch(site).map_err(|source| TransferError::Write { path: site.target(), source })?;
+    let mut tcp = TcpReadBack::default();
+    let cpu_before_s = cpu_s(&server);
+    let started = Instant::now();
+    let mut client = Process::start(connector, log("client.log"), &log("unused"))?;
+    let mut glanced = started;
+    let mut has_looked = false;
+    while !client.has_ended() && started.elapsed() < TIME_MAX {
+        sleep(LOOK_AGAIN_AFTER);
+        if glanced.elapsed() >= GLANCE_INTERVAL {
+            client.glance();
+            glanced = Instant::now();
+        }
+        if !has_looked && started.elapsed() >= CONNECTIONS_AFTER {
+            socket_table::read(site.left, PORT, &mut tcp);
+            has_looked = true;
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let status = client.finish()?;
+    let sender_cpu_s = cpu_s(&server) - cpu_before_s;
+    server.finish()?;
+    if !status.success() {
+        return Err(TransferError::ClientEnded { status, said: client.last_line() });
+    }
+    Ok(Measured {
+        bytes: check(site, must_compare)?,
+        seconds,
+        sender_cpu_s,
+        receiver_cpu_s: client.usage().cpu_s,
+        sender_resident_bytes: server.usage().resident_bytes_max,
+        receiver_resident_bytes: client.usage().resident_bytes_max,
+        congestion: tcp.seen,
+    })
+}
+
+/// Lets the server compute the SHA-256 before anybody looks at the clock.
+fn warm(site: &Site) -> Result<(), TransferError> {
+    let mut asking = Process::start(ask_digest(site), site.scratch.join("head"), &site.scratch.join("unused"))?;
+    let started = Instant::now();
+    while !asking.has_ended() && started.elapsed() < TIME_MAX {
+        sleep(LOOK_AGAIN_AFTER);
+    }
+    let status = asking.finish()?;
+    if status.success() && has_digest(&asking.log()) {
+        return Ok(());
+    }
+    Err(TransferError::ClientEnded { status, said: asking.last_line() })
+}
+
+/// Writes the target and removes it again, so that the memory it takes is the machine's already, and so that the whole file is in the page
+/// cache: a virtual machine gives free memory back to its host, and then the first write to a page costs several times what the copy does.
+fn touch(site: &Site) -> io::Result<()> {
+    fs::copy(site.file, site.target())?;
+    fs::remove_file(site.target())
+}
+
+/// The length of what arrived, which is what was sent.
+fn check(site: &Site, must_compare: bool) -> Result<u64, TransferError> {
+    let length = |path: &Path| path.metadata().map_or(0, |file| file.len());
+    let (sent_bytes, received_bytes) = (length(site.file), length(&site.target()));
+    let is_as_sent = match must_compare {
+        true => content::is_same(site.file, &site.target()).unwrap_or(false),
+        false => sent_bytes == received_bytes,
+    };
+    if is_as_sent { Ok(received_bytes) } else { Err(TransferError::Differs { received_bytes, sent_bytes }) }
+}
+
+fn cpu_s(process: &Process) -> f64 {
+    proc::cpu_s(&proc::tree(process.id().cast_signed()))
+}

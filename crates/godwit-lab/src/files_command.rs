@@ -1,0 +1,69 @@
+//! `godwit-lab files`
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use godwit_lab::error::BenchError;
+use godwit_lab::files::{self, Downloader, FilesTable, Options};
+
+use crate::run_command::end_on_signals;
+
+/// Downloads of one file over the loopback, in turn: ours with verification, and curl from nginx without; needs root, nginx and curl.
+#[derive(Debug, Args)]
+pub(crate) struct FilesArguments {
+    /// Who downloads; without it, everybody: godwit, godwit-cold, godwit-tcp, curl-cubic
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    contenders: Vec<Downloader>,
+    /// How often each of them; the median counts
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Of the file
+    #[arg(long, default_value_t = 2 << 30, value_parser = clap::value_parser!(u64).range(1..))]
+    bytes: u64,
+    /// Where the file lies from which it is served, out of the page cache
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/tmp")]
+    served: PathBuf,
+    /// Where it is downloaded to
+    #[arg(long, value_name = "DIRECTORY", default_value = "/dev/shm")]
+    received: PathBuf,
+    /// Everything that was measured
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Why nothing was measured, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FilesError {
+    #[error("signals cannot be handled: {0}")]
+    Signals(io::Error),
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    #[error("the results cannot be written to {path}: {source}", path = .path.display())]
+    Json { path: PathBuf, source: io::Error },
+}
+
+/// Measures, and prints each run and the table.
+pub(crate) fn run(arguments: &FilesArguments) -> Result<(), FilesError> {
+    let options = Options {
+        downloaders: match arguments.contenders.is_empty() {
+            true => Downloader::ALL.to_vec(),
+            false => arguments.contenders.clone(),
+        },
+        rounds: arguments.rounds,
+        bytes: arguments.bytes,
+        served: arguments.served.clone(),
+        received: arguments.received.clone(),
+        is_interrupted: Arc::default(),
+    };
+    end_on_signals(options.is_interrupted.clone()).map_err(FilesError::Signals)?;
+    let results = files::run(&options, |line| println!("  {line}"))?;
+    println!("\n{}", FilesTable(&results));
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string(&results).expect("results have string keys only");
+        fs::write(path, text + "\n").map_err(|source| FilesError::Json { path: path.clone(), source })?;
+    }
+    Ok(())
+}

@@ -9,6 +9,7 @@ use godwit_lab::peer::Peer;
 use godwit_lab::scenario;
 
 use crate::files_command::{self, FilesArguments, FilesError};
+use crate::many_command::{self, ManyArguments, ManyError};
 use crate::path_arguments::{PathArguments, PathError, path_help};
 use crate::perf_command::{
     self, PerfArguments, PerfError, QuinnSinkArguments, QuinnSourceArguments, RawSinkArguments, RawSourceArguments,
@@ -39,6 +40,7 @@ enum Command {
     Report(ReportArguments),
     Perf(PerfArguments),
     Files(FilesArguments),
+    Many(ManyArguments),
     #[command(hide = true)]
     QuinnSink(QuinnSinkArguments),
     #[command(hide = true)]
@@ -69,6 +71,8 @@ enum CliError {
     #[error(transparent)]
     Files(#[from] FilesError),
     #[error(transparent)]
+    Many(#[from] ManyError),
+    #[error(transparent)]
     Quic(#[from] QuicError),
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -88,6 +92,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Report(arguments) => report_command::run(&arguments).map_err(CliError::from),
         Command::Perf(arguments) => perf_command::run(&arguments).map_err(CliError::from),
         Command::Files(arguments) => files_command::run(&arguments).map_err(CliError::from),
+        Command::Many(arguments) => many_command::run(&arguments).map_err(CliError::from),
         Command::QuinnSink(arguments) => arguments.run().map_err(CliError::from),
         Command::QuinnSource(arguments) => arguments.run().map_err(CliError::from),
         Command::RawSink(arguments) => arguments.run().map_err(CliError::from),

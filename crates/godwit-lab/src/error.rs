@@ -35,6 +35,9 @@ pub enum BenchError {
     /// A program of ours could not be found.
     #[error("this program cannot find itself: {0}")]
     This(io::Error),
+    /// A run with many connections failed.
+    #[error("many connections: {0}")]
+    Many(#[source] TransferError),
 }
 
 /// Why one transfer did not come to its end. The run is recorded as failed, and the others go on.

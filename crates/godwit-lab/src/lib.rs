@@ -12,6 +12,7 @@ pub mod bench;
 pub mod error;
 pub mod files;
 pub mod link_spec;
+pub mod many;
 pub mod network;
 pub mod peer;
 pub mod perf;

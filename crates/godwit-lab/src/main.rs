@@ -5,6 +5,8 @@ mod cli;
 #[cfg(target_os = "linux")]
 mod files_command;
 #[cfg(target_os = "linux")]
+mod many_command;
+#[cfg(target_os = "linux")]
 mod path_arguments;
 #[cfg(target_os = "linux")]
 mod perf_command;

@@ -188,6 +188,12 @@ pub(crate) enum PerfCommand {
     /// counts is what arrived. Ctrl-C ends the test with the result so far. --policy is this side's.
     #[command(after_help = exit_code::HELP)]
     Send(PerfSendArgs),
+    /// Downloads a file of `godwit serve` over many connections at once, to nowhere, and tells how fast and how fair that was
+    ///
+    /// With --idle it makes the connections and leaves them alone, and tells how long the handshake of one more takes meanwhile. The
+    /// server has to let so many in: --max-connections, --max-connections-per-address, --idle-timeout.
+    #[command(after_help = exit_code::HELP)]
+    Many(PerfManyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -223,6 +229,31 @@ pub(crate) struct PerfSendArgs {
     /// Prints one JSON object at the end, and the lines of each second on stderr
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PerfManyArgs {
+    /// What to download: udt://HOST:PORT/PATH, a file that is not empty
+    pub(crate) url: String,
+    /// Connections side by side
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = many_connections)]
+    pub(crate) connections: usize,
+    /// UDP sockets that they are made from: a server sees each as a peer of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = many_connections)]
+    pub(crate) sockets: usize,
+    /// Transfers nothing, and keeps the connections so long, as in 60s
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) idle: Option<Duration>,
+    /// Prints the result on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn many_connections(text: &str) -> Result<usize, String> {
+    match at_least_one(text)? {
+        number @ ..=perf::MANY_MAX => Ok(number),
+        _ => Err(format!("at most {}", perf::MANY_MAX)),
+    }
 }
 
 fn connections(text: &str) -> Result<usize, String> {

@@ -52,6 +52,8 @@ pub(crate) enum CommandError {
 /// Arguments that are well-formed one by one and make no sense together.
 #[derive(Debug, Error)]
 pub(crate) enum UsageError {
+    #[error("`perf many` measures UDT: give it a udt:// URL")]
+    ManyOverUdt,
     #[error("several files need a URL that ends in /, the directory to put them in")]
     SeveralFilesOneName,
     #[error("several URLs need -o to be a directory that exists")]

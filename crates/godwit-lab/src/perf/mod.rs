@@ -126,7 +126,11 @@ fn transfer(
 }
 
 /// Waits until the log of a process says something.
-fn wait_for<T>(process: &mut Process, limit: Duration, look: impl Fn(&str) -> Option<T>) -> Result<T, TransferError> {
+pub(crate) fn wait_for<T>(
+    process: &mut Process,
+    limit: Duration,
+    look: impl Fn(&str) -> Option<T>,
+) -> Result<T, TransferError> {
     let started = Instant::now();
     loop {
         let has_ended = process.has_ended();
@@ -145,10 +149,10 @@ fn wait_for<T>(process: &mut Process, limit: Duration, look: impl Fn(&str) -> Op
 }
 
 /// A directory that is gone when it is dropped.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new(directory: &Path) -> Result<Self, BenchError> {
+    pub(crate) fn new(directory: &Path) -> Result<Self, BenchError> {
         let path = directory.join(format!("godwit-lab-perf-{}", std::process::id()));
         fs::create_dir_all(&path).map_err(|source| BenchError::Write { path: path.clone(), source })?;
         Ok(Self(path))

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Run, Running, Served, announcement, collect, command, godwit, scratch};
+use crate::support::{Run, Running, Served, announcement, collect, command, godwit, noise, scratch, write};
 
 const TRANSPORTS: [&str; 2] = ["udt", "tcp"];
 
@@ -213,4 +213,37 @@ fn wrong_usage_is_exit_code_2() {
     ] {
         godwit(directory.path(), arguments).expect(2);
     }
+}
+
+/// One server with two sockets on its port, and the file over more connections than those, from several ports.
+#[test]
+fn many_connections_all_get_the_file_and_are_kept_when_idle() {
+    let (directory, root) = (scratch(), scratch());
+    write(root.path(), "file", &noise(200_000));
+    let server = Served::start("udt", root.path(), &["--udt-sockets", "2"]);
+    let url = server.url_of("file");
+    let many = |arguments: &[&str]| {
+        json(&godwit(directory.path(), &[&["perf", "many", &url, "--json"], arguments].concat()).expect(0))
+    };
+    let result = many(&["--connections", "32", "--sockets", "8"]);
+    assert_eq!((number(&result, "transfers"), number(&result, "bytes")), (32.0, 32.0 * 200_000.0), "{result}");
+    let jain_index = number(&result, "jain_index");
+    assert!(jain_index > 0.0 && jain_index <= 1.0 + 1e-9, "{result}");
+    // All of them answer when the idle time is over, else it fails.
+    let result = many(&["--connections", "16", "--idle", "200ms"]);
+    assert_eq!(number(&result, "connections"), 16.0, "{result}");
+    assert!(number(&result, "handshake_us_median") > 0.0, "{result}");
+}
+
+#[test]
+fn many_connections_that_cannot_all_be_had_are_an_error_that_says_why() {
+    let (directory, root) = (scratch(), scratch());
+    write(root.path(), "file", b"content");
+    let server = Served::start("udt", root.path(), &["--max-connections-per-address", "4"]);
+    let many = |path: &str, connections: &str| {
+        let url = server.url_of(path);
+        godwit(directory.path(), &["perf", "many", &url, "--connections", connections])
+    };
+    many("absent", "1").expect(3).says("404");
+    many("file", "5").expect(3).says("transfers failed").says("limits");
 }

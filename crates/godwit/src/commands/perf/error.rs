@@ -10,6 +10,7 @@ use godwit_http::Transport;
 use thiserror::Error;
 
 use super::lines::LineError;
+use super::many::TransferError;
 use super::protocol::Refusal;
 use super::url::{ListenUrl, Target};
 
@@ -42,6 +43,12 @@ pub(crate) enum PerfError {
     Closed { target: Target },
     #[error("cannot listen on {url}: {source}; choose another address or port, or stop what uses it")]
     Listen { url: ListenUrl, source: io::Error },
+    #[error(
+        "{failed} of {all} transfers failed, the first because {first}; check the URL, and that the server's limits let so many connections in"
+    )]
+    Transfers { failed: usize, all: usize, first: Box<TransferError> },
+    #[error("no handshake with {address}: {source}; check that the server's limits let one more connection in")]
+    Handshake { address: SocketAddr, source: io::Error },
     #[error("cannot use UDP: {0}")]
     Endpoint(#[from] godwit_udt::BindError),
 }
@@ -53,6 +60,7 @@ impl PerfError {
                 Fault::Network
             }
             Self::NotPerf { .. } | Self::NoAnswer { .. } | Self::Malformed { .. } => Fault::Network,
+            Self::Transfers { .. } | Self::Handshake { .. } => Fault::Network,
             Self::Silent { .. } | Self::Lost { .. } | Self::Closed { .. } => Fault::Network,
             Self::Version { .. } | Self::Refused { .. } => Fault::Other,
             Self::Listen { .. } | Self::Endpoint(_) => Fault::Other,

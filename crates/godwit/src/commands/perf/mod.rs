@@ -9,6 +9,7 @@ mod connector;
 mod cpu_time;
 mod error;
 mod lines;
+mod many;
 mod outcome;
 mod protocol;
 mod receiver;
@@ -19,12 +20,15 @@ mod table;
 mod url;
 
 pub(crate) use error::PerfError;
+pub(crate) use many::MANY_MAX;
 pub(crate) use url::PerfUrlError;
 
 use super::warn_over_tcp;
 use crate::cli::{PerfArgs, PerfCommand, SendingArgs};
 use crate::error::CommandError;
+use crate::policy::udt_config;
 use crate::signals::Signals;
+use many::ManyConfig;
 use send::SendConfig;
 use serve::ServeConfig;
 
@@ -45,5 +49,6 @@ pub(super) async fn run(
             warn_over_tcp(sending, quiet, std::iter::once(config.transport()));
             send::run(config, quiet, signals).await
         }
+        PerfCommand::Many(args) => many::run(ManyConfig::new(args, udt_config(sending, None)?)?, quiet, signals).await,
     }
 }

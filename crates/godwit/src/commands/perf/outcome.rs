@@ -178,7 +178,7 @@ fn mean(values: impl Iterator<Item = u64>) -> Option<u64> {
 }
 
 /// (Σx)² / n Σx² (Jain, Chiu, Hawe, "A Quantitative Measure of Fairness", 1984); of nothing, everybody has the same.
-fn jain_index(rates: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn jain_index(rates: impl Iterator<Item = f64>) -> f64 {
     let (n, sum, squares) = rates.fold((0.0, 0.0, 0.0), |(n, sum, squares), x| (n + 1.0, sum + x, squares + x * x));
     if squares > 0.0 { sum * sum / (n * squares) } else { 1.0 }
 }

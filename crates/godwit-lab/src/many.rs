@@ -1,0 +1,228 @@
+//! Many connections to one server on the loopback: transfers side by side, and connections that do nothing.
+//!
+//! Both ends are `godwit`: `serve` and `perf many`. What the server costs is what the kernel says of its process.
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::bench::{proc, process::Process};
+use crate::error::{BenchError, TransferError};
+use crate::network::Side;
+use crate::peer::{Launch, Programs, SEARCH_PATH};
+use crate::perf::{Scratch, wait_for};
+
+/// How long the server may take to listen, and the client to connect.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long all transfers may take.
+const TRANSFER_TIME_MAX: Duration = Duration::from_secs(300);
+/// From the last connection until its first keep-alive is out of the way of those of the others.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Before the idle time ends, so that what comes after it is not measured.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// What a user may choose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Transfers side by side.
+    pub transfers: usize,
+    /// Bytes of each.
+    pub bytes: u64,
+    /// UDP sockets that they come from.
+    pub client_sockets: usize,
+    /// Sockets on the server's port, in turn.
+    pub server_sockets: Vec<usize>,
+    /// How often.
+    pub rounds: u32,
+    /// Connections that do nothing.
+    pub idle_connections: usize,
+    /// For so long.
+    pub idle: Duration,
+    /// Where the files and the logs lie.
+    pub directory: PathBuf,
+    /// Becomes true when all is to end soon.
+    pub is_interrupted: Arc<AtomicBool>,
+}
+
+/// One run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    /// Sockets on the server's port.
+    pub server_sockets: usize,
+    /// What the client says.
+    pub client: Value,
+    /// Of the whole server: from its start to the end of the transfers, or while nothing was done.
+    pub server_cpu_seconds: f64,
+    /// How long that was, where nothing was done.
+    pub server_seconds: Option<f64>,
+    /// The most memory that the server had.
+    pub server_resident_bytes_max: u64,
+}
+
+/// Runs transfers over one connection and over many in turn, then the idle connections. `tell` hears about each run when it is over.
+///
+/// # Errors
+/// A run failed, or it was interrupted.
+pub fn run(options: &Options, mut tell: impl FnMut(&Run)) -> Result<Vec<Run>, BenchError> {
+    let programs = Programs::find().map_err(BenchError::This)?;
+    let scratch = Scratch::new(&options.directory)?;
+    // With holes: what reading from a disk costs is not what this is about.
+    create(&scratch.0.join("one"), options.bytes * options.transfers as u64)?;
+    create(&scratch.0.join("each"), options.bytes)?;
+    let mut runs = Vec::new();
+    let mut take = |run: Result<Run, TransferError>| {
+        let run = run.map_err(BenchError::Many)?;
+        tell(&run);
+        runs.push(run);
+        if options.is_interrupted.load(Ordering::Relaxed) { Err(BenchError::Interrupted) } else { Ok(()) }
+    };
+    for _ in 0..options.rounds {
+        for &sockets in &options.server_sockets {
+            let trial = Trial { godwit: programs.godwit(), scratch: &scratch.0, server_sockets: sockets };
+            take(trial.transfers("one", 1, 1))?;
+            take(trial.transfers("each", options.transfers, options.client_sockets))?;
+        }
+    }
+    if options.idle_connections > 0 {
+        let server_sockets = *options.server_sockets.last().unwrap_or(&1);
+        let trial = Trial { godwit: programs.godwit(), scratch: &scratch.0, server_sockets };
+        take(trial.idle(options.idle_connections, options.idle))?;
+    }
+    Ok(runs)
+}
+
+/// A server and a client.
+struct Trial<'a> {
+    godwit: PathBuf,
+    scratch: &'a Path,
+    server_sockets: usize,
+}
+
+impl Trial<'_> {
+    fn transfers(&self, file: &str, connections: usize, sockets: usize) -> Result<Run, TransferError> {
+        let (mut server, url) = self.serve()?;
+        let sockets = sockets.to_string();
+        let mut client = self.client(&format!("{url}{file}"), connections, &["--sockets", &sockets])?;
+        let result = wait_for(&mut client, TRANSFER_TIME_MAX, result)?;
+        server.look();
+        let usage = server.usage();
+        Ok(Run {
+            server_sockets: self.server_sockets,
+            client: result,
+            server_cpu_seconds: usage.cpu_s,
+            server_seconds: None,
+            server_resident_bytes_max: usage.resident_bytes_max,
+        })
+    }
+
+    fn idle(&self, connections: usize, idle: Duration) -> Result<Run, TransferError> {
+        let (mut server, url) = self.serve()?;
+        let time = (SETTLE + idle + MARGIN).as_secs().to_string() + "s";
+        let mut client = self.client(&format!("{url}each"), connections, &["--idle", &time])?;
+        wait_for(&mut client, START_TIME_MAX, |log| log.contains("connections in").then_some(()))?;
+        sleep(SETTLE);
+        let cpu_s = |server: &Process| proc::cpu_s(&proc::tree(server.id().cast_signed()));
+        let before = cpu_s(&server);
+        sleep(idle);
+        let server_cpu_seconds = cpu_s(&server) - before;
+        server.glance();
+        let server_resident_bytes_max = server.usage().resident_bytes_max;
+        let result = wait_for(&mut client, START_TIME_MAX, result)?;
+        Ok(Run {
+            server_sockets: self.server_sockets,
+            client: result,
+            server_cpu_seconds,
+            server_seconds: Some(idle.as_secs_f64()),
+            server_resident_bytes_max,
+        })
+    }
+
+    fn serve(&self) -> Result<(Process, String), TransferError> {
+        let sockets = self.server_sockets.to_string();
+        let limits = ["--max-connections", "20000", "--max-connections-per-address", "20000", "--idle-timeout", "1h"];
+        let arguments = ["serve", "--listen", "udt://127.0.0.1:0", "--udt-sockets", &sockets];
+        let mut server = self.start("server", &[&arguments[..], &limits].concat(), Some(self.scratch))?;
+        let url = wait_for(&mut server, START_TIME_MAX, |log| {
+            log.split_inclusive('\n')
+                .find_map(|line| line.strip_suffix('\n')?.strip_prefix("listening on ").map(str::to_owned))
+        })?;
+        Ok((server, url))
+    }
+
+    fn client(&self, url: &str, connections: usize, more: &[&str]) -> Result<Process, TransferError> {
+        let connections = connections.to_string();
+        self.start("client", &[&["perf", "many", url, "--json", "--connections", &connections], more].concat(), None)
+    }
+
+    fn start(&self, name: &str, arguments: &[&str], last: Option<&Path>) -> Result<Process, TransferError> {
+        let mut command = Command::new(&self.godwit);
+        command
+            .args(arguments)
+            .args(last)
+            .env_clear()
+            .env("PATH", SEARCH_PATH)
+            .env("HOME", self.scratch)
+            .env("LC_ALL", "C");
+        let launch = Launch { side: Side::Left, command, is_stdout_received: false };
+        Process::start(launch, self.scratch.join(name), &self.scratch.join("unused"))
+    }
+}
+
+fn create(path: &Path, bytes: u64) -> Result<(), BenchError> {
+    let created = File::create(path).and_then(|file| file.set_len(bytes));
+    created.map_err(|source| BenchError::Write { path: path.to_owned(), source })
+}
+
+/// The object that the client ends with.
+fn result(log: &str) -> Option<Value> {
+    let lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    lines.filter(|line| line.starts_with('{')).find_map(|line| serde_json::from_str(line).ok())
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |name: &str| self.client[name].as_f64().unwrap_or(f64::NAN);
+        let mib = self.server_resident_bytes_max >> 20;
+        write!(f, "server with {} socket(s): ", self.server_sockets)?;
+        match self.server_seconds {
+            Some(seconds) => write!(
+                f,
+                "{} idle connections for {seconds} s: {:.2} % of a core, at most {mib} MiB; handshake {} us (median), {} us (max)",
+                number("connections"),
+                100.0 * self.server_cpu_seconds / seconds,
+                number("handshake_us_median"),
+                number("handshake_us_max")
+            ),
+            None => write!(
+                f,
+                "{} transfer(s): {:.2} Gbit/s, Jain index {:.4} ({:.2} to {:.2} Mbit/s each), {:.3} CPU s/GB, at most {mib} MiB",
+                number("transfers"),
+                number("goodput_bits_per_second") / 1e9,
+                number("jain_index"),
+                number("bits_per_second_min") / 1e6,
+                number("bits_per_second_max") / 1e6,
+                1e9 * self.server_cpu_seconds / number("bytes")
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_result_is_read_when_its_line_is_complete() {
+        let log = "7 connections in 0.1 s\n{\"transfers\":7}\n";
+        assert_eq!(result(log).expect("a result")["transfers"], 7);
+        assert_eq!(result(log.trim_end()), None);
+    }
+}

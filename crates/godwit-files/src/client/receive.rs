@@ -1,5 +1,7 @@
-//! The bytes of one answer, from the network to the disk: one task reads, one thread hashes and writes.
+//! The bytes of one answer, from the network to the disk: one task reads, one thread writes, and where there are cores another hashes.
 
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +23,9 @@ const QUEUE_BATCHES: usize = 16;
 const BATCH_BYTES: usize = 128 * 1024;
 /// ... or for what has waited so long, so that little is missing if the machine stops.
 const BATCH_TIME: Duration = Duration::from_millis(20);
+
+/// Batches between writing and hashing.
+const QUEUE_UNHASHED: usize = 4;
 
 /// Chunks in order.
 type Batch = Vec<Bytes>;
@@ -56,17 +61,53 @@ pub(super) async fn receive(
 }
 
 fn write(mut part: Part, mut queue: mpsc::Receiver<Batch>) -> (Part, Result<(), LocalError>) {
-    let mut written = Ok(());
-    while let Some(batch) = queue.blocking_recv() {
-        written = batch.iter().try_for_each(|chunk| part.append(chunk));
-        if written.is_err() {
-            break;
-        }
-    }
+    let written = if thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        write_and_hash(&mut part, &mut queue)
+    } else {
+        each_batch(&mut queue, |batch| batch.iter().try_for_each(|chunk| part.append(chunk)))
+    };
     // The queue closes, and the reader stops, before the disk is waited for.
     drop(queue);
     let synced = part.sync();
     (part, written.and(synced))
+}
+
+/// Writes here and hashes on another thread: each takes about half of the time, and one thread for both is slower than the network. What is
+/// hashed is what was written, also after an error.
+fn write_and_hash(part: &mut Part, queue: &mut mpsc::Receiver<Batch>) -> Result<(), LocalError> {
+    let mut sha256 = part.take_sha256();
+    let (to_hash, unhashed) = sync_channel::<Batch>(QUEUE_UNHASHED);
+    thread::scope(|scope| {
+        let hasher = scope.spawn(move || {
+            unhashed.iter().flatten().for_each(|chunk| sha256.update(&chunk));
+            sha256
+        });
+        let written = each_batch(queue, |mut batch| {
+            let mut appended = 0;
+            let written = batch.iter().try_for_each(|chunk| {
+                part.append_unhashed(chunk)?;
+                appended += 1;
+                Ok(())
+            });
+            batch.truncate(appended);
+            to_hash.send(batch).expect("the hasher receives until we are done");
+            written
+        });
+        drop(to_hash);
+        part.put_sha256(hasher.join().expect("hashing does not panic"));
+        written
+    })
+}
+
+/// Until the queue ends, or the work fails.
+fn each_batch(
+    queue: &mut mpsc::Receiver<Batch>,
+    mut work: impl FnMut(Batch) -> Result<(), LocalError>,
+) -> Result<(), LocalError> {
+    while let Some(batch) = queue.blocking_recv() {
+        work(batch)?;
+    }
+    Ok(())
 }
 
 async fn read(

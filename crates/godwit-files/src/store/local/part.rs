@@ -94,11 +94,27 @@ impl Part {
     ///
     /// If existing bytes were not read by [`Part::hash_existing`] or dropped by [`Part::begin`].
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), LocalError> {
+        self.append_unhashed(bytes)?;
+        self.sha256.as_mut().expect("existing bytes were hashed or dropped first").update(bytes);
+        Ok(())
+    }
+
+    /// Appends the next bytes, for who hashes them elsewhere: between [`Part::take_sha256`] and [`Part::put_sha256`].
+    pub(crate) fn append_unhashed(&mut self, bytes: &[u8]) -> Result<(), LocalError> {
         let position = self.file.seek(SeekFrom::Start(self.length));
         position.and_then(|_| self.file.write_all(bytes)).map_err(|source| self.error(Action::Write, source))?;
-        self.sha256.as_mut().expect("existing bytes were hashed or dropped first").update(bytes);
         self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    /// The state of the digest after the bytes that are there.
+    pub(crate) fn take_sha256(&mut self) -> Sha256 {
+        self.sha256.take().expect("existing bytes were hashed or dropped first")
+    }
+
+    /// Gives it back, now after all bytes that were appended.
+    pub(crate) fn put_sha256(&mut self, sha256: Sha256) {
+        self.sha256 = Some(sha256);
     }
 
     /// Makes what is there durable.

@@ -7,7 +7,7 @@ const C: f64 = 0.4;
 /// What remains of the window after a loss.
 const BETA: f64 = 0.7;
 /// The same for policy high.
-const BETA_HIGH: f64 = 0.88;
+const BETA_HIGH: f64 = 0.925;
 /// The additive increase per RTT that is as fair to Reno as beta is.
 const RENO_INCREASE: f64 = 0.53;
 const WINDOW_MIN: f64 = 4.0;
@@ -83,7 +83,7 @@ impl Competition {
             self.reno = self.window;
             now
         });
-        let weight = if self.is_high { 3.0 } else { 1.0 };
+        let weight = if self.is_high { 4.0 } else { 1.0 };
         let plateau = (self.window_max * (1.0 - BETA) / C).cbrt();
         let time = now - epoch + rtt;
         let target = (self.window_max + C * (time - plateau).powi(3)).clamp(self.window, 1.5 * self.window);

@@ -3,6 +3,9 @@
 /// How much faster, from pulse to pulse.
 const STEPS: [f64; 5] = [0.05, 0.1, 0.25, 0.5, 1.0];
 
+/// A smaller step is noise.
+const FIRST_STEP_MIN: f64 = 0.02;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     #[default]
@@ -12,12 +15,20 @@ enum Stage {
 }
 
 /// See the module.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Pulse {
     stage: Stage,
     step: usize,
+    /// The first step is no longer than this.
+    first_step: f64,
     bandwidth_before: f64,
     next: f64,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { stage: Stage::Idle, step: 0, first_step: STEPS[0], bandwidth_before: 0.0, next: 0.0 }
+    }
 }
 
 impl Pulse {
@@ -33,7 +44,7 @@ impl Pulse {
     ) {
         match self.stage {
             Stage::Up => self.stage = Stage::Look,
-            Stage::Look if is_queue_short && bandwidth > self.bandwidth_before * (1.0 + 0.4 * STEPS[self.step]) => {
+            Stage::Look if is_queue_short && bandwidth > self.bandwidth_before * (1.0 + 0.4 * self.step()) => {
                 self.step = (self.step + 1).min(steps_max.min(STEPS.len() - 1));
                 self.stage = Stage::Up;
                 self.bandwidth_before = bandwidth;
@@ -48,6 +59,11 @@ impl Pulse {
             }
             Stage::Idle => {}
         }
+    }
+
+    /// What a pulse leaves stands in the queue: in one round-trip no more than two targets.
+    pub(super) fn bound_by(&mut self, target_queue: f64, min_rtt: f64) {
+        self.first_step = (2.0 * target_queue / min_rtt).clamp(FIRST_STEP_MIN, STEPS[0]);
     }
 
     pub(super) fn stop(&mut self) {
@@ -74,7 +90,11 @@ impl Pulse {
 
     /// The gain of the pace during the round up.
     pub(super) fn gain(&self) -> f64 {
-        1.0 + STEPS[self.step]
+        1.0 + self.step()
+    }
+
+    fn step(&self) -> f64 {
+        if self.step == 0 { self.first_step } else { STEPS[self.step] }
     }
 
     /// The gain of the window during the pulse.

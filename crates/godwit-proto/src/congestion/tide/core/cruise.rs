@@ -3,7 +3,7 @@
 use super::super::competition::Competition;
 use super::super::policy::PolicyKind;
 use super::down_test::{DownTest, Reason};
-use super::{Core, Purpose};
+use super::{Core, Purpose, TARGET_RATE_MIN};
 
 /// Bounds of what the queue adds to the pace.
 const FASTEST: f64 = 0.05;
@@ -29,7 +29,7 @@ impl Core {
         // One who does not yield fills what we drain, and shows us the least RTT himself.
         if !competition.is_standing() && self.contest.is_slot_due(self.now, self.delay.min_rtt()) {
             self.contest.start_slot(self.now);
-            self.probe_rtt();
+            self.probe_rtt(true);
         } else {
             self.mark(Purpose::Calm);
         }
@@ -41,21 +41,14 @@ impl Core {
         }
         let (queue, target) = (self.delay.queue(), self.target_queue());
         let bandwidth = self.bandwidth.estimate();
-        let best = self.contest.observe(self.now, bandwidth, queue, target, &self.delay);
-        let best_target = self.target_queue_at(best);
-        let may_compete = self.policy.kind != PolicyKind::Low;
-        // The queue that a heavy flow leaves behind when it drains its own is short, whoever keeps it.
-        let returned_rounds = if self.policy.kind == PolicyKind::High { 3 } else { 6 };
-        if may_compete && self.contest.has_returned(self.now, self.delay.min_rtt(), returned_rounds) {
-            return self.compete(self.contest.saved_window(), true);
+        self.observe_others(bandwidth, queue, target);
+        // Both look at the clock.
+        let (is_slot, is_suspect) = (self.contest.is_new_slot(self.now), self.contest.is_test_due(self.now));
+        if is_suspect && self.policy.kind != PolicyKind::Low && !self.delay.is_falling() {
+            return self.probe_rtt(true);
         }
-        if may_compete && self.contest.is_crowded(self.now, bandwidth, best_target) && !self.delay.is_falling() {
-            let window = self.contest.reference(bandwidth) * (self.delay.min_rtt() + queue);
-            let window = self.contest.at_least_recent(self.now, window).min(1.5 * self.pipe + 8.0);
-            return self.compete(window, self.contest.is_recent(self.now));
-        }
-        if self.delay.is_stale(self.now, self.contest.is_new_slot(self.now)) {
-            return self.probe_rtt();
+        if self.delay.is_stale(self.now, is_slot) {
+            return self.probe_rtt(false);
         }
         let is_test_due = self.now > self.next_test && queue < 1.3 * target;
         if self.test == DownTest::None
@@ -70,6 +63,9 @@ impl Core {
         let is_cautious = self.now < self.hold.until + 5.0 || self.now - self.contest.left_at() < 10.0;
         let steps_max = if is_cautious { 1 } else { 4 };
         let retry_at = self.now + 3.0 * self.delay.min_rtt();
+        // Not the target that losses have lowered: pulses find the way back after them.
+        let free_target = self.policy.target_queue(bandwidth.max(TARGET_RATE_MIN));
+        self.pulse.bound_by(free_target, self.delay.min_rtt());
         self.pulse.on_round(self.now, bandwidth, queue < 0.5 * target, may_start, steps_max, retry_at);
         self.queue_cap.recover(self.now, self.now > self.hold.until);
         let last_round = self.bandwidth.last_round();
@@ -81,21 +77,19 @@ impl Core {
         self.lean += LEAN_WEIGHT * (self.queue_error().clamp(SLOWEST, FASTEST) - self.lean);
         self.steer();
         // A fixed rate has no gain.
-        let is_up = self.gain > 1.03 && !matches!(self.policy.kind, PolicyKind::Fixed { .. });
+        let is_up = (self.pulse.is_up() || self.gain > 1.03) && !matches!(self.policy.kind, PolicyKind::Fixed { .. });
         self.mark(if is_up { Purpose::Up } else { Purpose::Calm });
     }
 
+    fn observe_others(&mut self, bandwidth: f64, queue: f64, target: f64) {
+        let usual = self.target_queue_at(self.contest.reference(bandwidth));
+        self.contest.observe(self.now, bandwidth, queue, [target, usual], self.delay.is_rising());
+    }
+
     /// Enters the competitive mode with this window.
-    pub(super) fn compete(&mut self, window: f64, is_return: bool) {
-        self.contest.entered(self.now, is_return);
+    pub(super) fn compete(&mut self, window: f64) {
+        self.contest.entered(self.now);
         self.competition = Some(Competition::new(window, matches!(self.policy.kind, PolicyKind::High)));
-        if is_return {
-            self.mark(Purpose::Calm);
-        } else {
-            // A queue that was our own, and the least RTT that is too old, show at once.
-            self.contest.start_slot(self.now);
-            self.probe_rtt();
-        }
     }
 
     /// Steers the queue towards its target.

@@ -1,4 +1,4 @@
-//! Looking for the least RTT, and in the competitive mode for those who keep the queue.
+//! Looking for the least RTT, and for those who keep the queue.
 
 use super::{Core, Hold, Purpose, State};
 
@@ -7,21 +7,42 @@ pub(super) struct ProbeRtt {
     pub(super) since: f64,
     pub(super) round: u64,
     pub(super) bandwidth: f64,
+    /// What arrived in the last round: with a queue that is what we have of the path.
+    pub(super) arriving: f64,
+    pub(super) pipe: f64,
     pub(super) queue_before: f64,
     pub(super) queue_min: f64,
     pub(super) has_drained: bool,
+    /// Whether it is to show if somebody else keeps the queue.
+    pub(super) is_test: bool,
+}
+
+impl ProbeRtt {
+    /// Of the pace.
+    pub(super) fn gain(&self) -> f64 {
+        match (self.is_test, self.has_drained) {
+            (true, false) => 0.5,
+            (true, true) => 0.85,
+            (false, _) => 0.75,
+        }
+    }
 }
 
 impl Core {
-    pub(super) fn probe_rtt(&mut self) {
+    pub(super) fn probe_rtt(&mut self, is_test: bool) {
         self.watch.on_drain(self.now);
+        let bandwidth = self.bandwidth.estimate();
+        let last_round = self.bandwidth.last_round();
         self.state = State::ProbeRtt(ProbeRtt {
             since: self.now,
             round: self.bandwidth.round(),
-            bandwidth: self.bandwidth.estimate(),
+            bandwidth,
+            arriving: if last_round > 0.0 { last_round.min(bandwidth) } else { bandwidth },
+            pipe: self.pipe,
             queue_before: self.delay.queue(),
             queue_min: f64::MAX,
             has_drained: false,
+            is_test,
         });
         self.mark(Purpose::Other);
     }
@@ -29,9 +50,8 @@ impl Core {
     pub(super) fn on_probe_rtt_round(&mut self, mut probe: ProbeRtt) {
         probe.queue_min = probe.queue_min.min(self.delay.queue());
         let lasted = self.now - probe.since;
-        let is_drained = self.pipe <= 0.85 * self.bdp() + 6.0;
-        let is_seen = is_drained && probe.has_drained && (self.competition.is_none() || lasted > 0.3);
-        probe.has_drained |= is_drained;
+        let is_seen = probe.has_drained && (!probe.is_test || lasted > 0.3);
+        probe.has_drained |= self.pipe <= 0.9 * probe.arriving * self.delay.min_rtt() + 6.0;
         self.state = State::ProbeRtt(probe);
         if is_seen || (self.bandwidth.round() > probe.round + 6 && lasted > 0.4) {
             self.end_probe_rtt(probe);
@@ -44,8 +64,7 @@ impl Core {
         self.delay.on_probed(self.now);
         self.state = State::Cruise;
         self.bandwidth.reset(probe.bandwidth);
-        let is_empty = probe.queue_min < 0.5 * self.target_queue();
-        let is_alone = probe.queue_min < (0.75 * self.target_queue()).max(0.05 * probe.queue_before);
+        let is_alone = probe.queue_min < (0.3 * self.target_queue()).max(0.1 * probe.queue_before);
         match &mut self.competition {
             Some(competition) if is_alone => {
                 let window = competition.window(self.delay.min_rtt());
@@ -59,8 +78,13 @@ impl Core {
                 competition.restart_epoch();
                 self.contest.lengthen_slot();
             }
-            None if is_empty => self.contest.drained(),
-            None => {}
+            None if is_alone => self.contest.drained(self.now, probe.is_test),
+            None if probe.is_test => {
+                let window = self.contest.claim(probe.bandwidth) * (self.delay.min_rtt() + probe.queue_before);
+                let window = self.contest.at_least_recent(self.now, window).min(3.0 * probe.pipe + 8.0);
+                self.compete(window);
+            }
+            None => self.contest.suspect(),
         }
         self.mark(Purpose::Calm);
     }

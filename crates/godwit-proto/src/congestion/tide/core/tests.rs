@@ -116,7 +116,7 @@ fn a_queue_that_does_not_drain_is_competed_for_until_it_does() {
     let mut flow = Flow::competing();
     let share = CAPACITY / 2.0;
     let window = flow.core.competition.as_ref().expect("it has just begun").window(0.05);
-    (0..60).for_each(|_| flow.hear(0.06, share));
+    (0..80).for_each(|_| flow.hear(0.06, share));
     let grown = flow.core.competition.as_ref().map(|it| it.window(0.05));
     assert!(grown > Some(window + 10.0), "{grown:?} after {window}");
     for _ in 0..300 {
@@ -128,6 +128,33 @@ fn a_queue_that_does_not_drain_is_competed_for_until_it_does() {
         }
     }
     panic!("30 s were not enough");
+}
+
+/// Design point 8: on a path whose rate falls faster than a flow yields the queue is its own, and goes when it is drained.
+#[test]
+fn a_queue_that_drains_is_nobody_elses() {
+    let mut flow = Flow::cruising();
+    let (mut tests, mut was_test) = (0, false);
+    let until = flow.now + 60.0;
+    while flow.now < until {
+        let is_test = matches!(flow.core.state, State::ProbeRtt(probe) if probe.is_test);
+        tests += u32::from(is_test && !was_test);
+        was_test = is_test;
+        flow.hear(if matches!(flow.core.state, State::ProbeRtt(_)) { 0.0 } else { 0.04 }, CAPACITY / 2.0);
+        assert!(flow.core.competition.is_none());
+    }
+    assert!((3..=8).contains(&tests), "{tests} in a minute: each waits twice as long as the one before");
+}
+
+/// What a pulse of one round-trip sends too much stands in the queue.
+#[test]
+fn pulses_on_a_long_path_are_small() {
+    let gain = |target: f64, rtt: f64| {
+        let mut pulse = Pulse::default();
+        pulse.bound_by(target, rtt);
+        (pulse.gain() * 1000.0).round()
+    };
+    assert_eq!([gain(0.004, 0.1), gain(0.0105, 0.6), gain(0.0019, 0.6)], [1050.0, 1035.0, 1020.0]);
 }
 
 /// Lesson 6: a step is taken back unless it brought something, and the next waits.
@@ -265,7 +292,7 @@ fn any_loss_beside_a_short_queue_teaches_the_depth_of_the_buffer() {
     let (mut flow, mut path) = (Flow::new(), Path { buffer: 0.002, ..CLEAN });
     flow.run(50, &mut path);
     let (goodput, lost) = flow.run(250, &mut path);
-    assert!(goodput > 0.98 * CAPACITY && lost < 0.002, "{goodput}, {lost} lost");
+    assert!(goodput > 0.975 * CAPACITY && lost < 0.002, "{goodput}, {lost} lost");
 }
 
 /// Lesson 12.
@@ -314,7 +341,7 @@ fn what_arrives_during_a_drain_test_is_no_share() {
 fn flows_of_different_ages_drain_together() {
     let tests = |age: f64| {
         let mut contest = Contest::new(1e9 - age);
-        contest.entered(age + 1.0, false);
+        contest.entered(age + 1.0);
         let mut at = Vec::new();
         for tick in 100..6000 {
             let since = f64::from(tick) / 100.0;
@@ -327,6 +354,13 @@ fn flows_of_different_ages_drain_together() {
     };
     let old = tests(1234.5);
     assert!(old.len() >= 11 && old == tests(0.0) && old == tests(7.77), "{old:?}");
+    let suspicions = |age: f64| {
+        let mut contest = Contest::new(1e9 - age);
+        contest.is_test_due(age);
+        contest.suspect();
+        (1..6000).filter(|&tick| contest.is_test_due(age + f64::from(tick) / 100.0)).collect::<Vec<_>>()
+    };
+    assert!(suspicions(1234.5).len() >= 59 && suspicions(1234.5) == suspicions(7.77), "{:?}", suspicions(0.0));
     let looks = |age: f64| {
         let mut contest = Contest::new(1e9 - age);
         contest.is_new_slot(age);

@@ -209,8 +209,10 @@ impl Core {
         if self.state == State::Startup {
             self.take_hint(ack);
             self.growth.recent = self.growth.recent.max(ack.recent_rate.unwrap_or(0.0));
-            let is_queued = self.delay.queue() > self.startup_queue_max();
-            if ack.rtt.is_some() && self.bandwidth.estimate() > 0.0 && is_queued {
+            if ack.rtt.is_some() {
+                self.watch_startup_queue();
+            }
+            if self.bandwidth.estimate() > 0.0 && self.is_startup_queued() {
                 self.leave_startup();
             } else if ack.is_exact && self.growth.hint > 0.0 {
                 self.compare_with_hint();
@@ -255,7 +257,7 @@ impl Core {
         let sigma = (self.floor.dispersion() * floor * (1.0 - floor) / judged.sent as f64).sqrt();
         let is_excess = judged.lost >= 3 && judged.loss() > floor + 0.02 + 2.5 * sigma;
         if is_excess && id > self.reacted_to {
-            self.react(&cohort, queue, judged.loss());
+            self.react(&cohort, queue, judged);
         }
     }
 

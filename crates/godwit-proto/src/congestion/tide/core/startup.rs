@@ -37,6 +37,8 @@ pub(super) struct Growth {
     pub(super) remembered: f64,
     pub(super) jump: f64,
     pub(super) jump_until: f64,
+    /// Samples in a row with a queue that ends the growth.
+    pub(super) queued_samples: u32,
 }
 
 impl Core {
@@ -57,8 +59,18 @@ impl Core {
         (1.25 * self.startup_pace() * self.delay.smoothed()).max(3.0 * bdp)
     }
 
-    pub(super) fn startup_queue_max(&self) -> f64 {
+    fn startup_queue_max(&self) -> f64 {
         (self.delay.min_rtt() / 8.0).clamp(0.004, 0.016).max(1.5 * self.target_queue())
+    }
+
+    pub(super) fn watch_startup_queue(&mut self) {
+        let is_queued = self.delay.queue() > self.startup_queue_max();
+        self.growth.queued_samples = if is_queued { self.growth.queued_samples + 1 } else { 0 };
+    }
+
+    /// Not by one sample: of a packet that libudt's ACKs were silent about because of a gap before it, one is a round-trip too long.
+    pub(super) fn is_startup_queued(&self) -> bool {
+        self.growth.queued_samples >= 2
     }
 
     pub(super) fn take_hint(&mut self, ack: &Ack) {
@@ -102,7 +114,7 @@ impl Core {
             self.growth.rounds_without += 1;
         }
         let is_full = self.growth.rounds_without >= STARTUP_ROUNDS_WITHOUT_GROWTH;
-        if is_full || self.delay.queue() > self.startup_queue_max() {
+        if is_full || self.is_startup_queued() {
             self.leave_startup();
         } else {
             self.mark(Purpose::Startup);

@@ -3,7 +3,7 @@
 use super::super::*;
 
 /// Of the path, without a queue.
-const RTT: f64 = 0.1;
+pub(super) const RTT: f64 = 0.1;
 /// 100 Mbit/s in packets per second: the target queue is 4 ms.
 pub(super) const CAPACITY: f64 = 8333.0;
 /// At the beginning. Drain tests fall due 2 s later, and each 5 s after that.

@@ -250,10 +250,7 @@ pub(crate) struct PerfManyArgs {
 }
 
 fn many_connections(text: &str) -> Result<usize, String> {
-    match at_least_one(text)? {
-        number @ ..=perf::MANY_MAX => Ok(number),
-        _ => Err(format!("at most {}", perf::MANY_MAX)),
-    }
+    at_most(text, perf::MANY_MAX)
 }
 
 fn connections(text: &str) -> Result<usize, String> {

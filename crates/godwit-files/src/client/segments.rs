@@ -86,8 +86,8 @@ pub(super) fn first_segment(from: u64) -> Range<u64> {
 }
 
 impl Segments {
-    /// Goes on with the answer to the request for `first`, over so many connections.
-    pub(super) fn new(source: Source, first: &Range<u64>, answer: Response<Body>, connections: usize) -> Self {
+    /// Goes on with what comes of the request for `first`, over so many connections.
+    pub(super) fn new(source: Source, first: &Range<u64>, body: Body, connections: usize) -> Self {
         let first = first.start..first.end.min(source.length);
         let begun_max = connections * SEGMENTS_PER_CONNECTION;
         let rest = source.length - first.end;
@@ -103,11 +103,11 @@ impl Segments {
             tasks: JoinSet::new(),
             connections: Arc::new(Semaphore::new(connections)),
         };
-        segments.begin(first, Some(answer));
+        segments.begin(first, Some(body));
         segments
     }
 
-    fn begin(&mut self, range: Range<u64>, answer: Option<Response<Body>>) {
+    fn begin(&mut self, range: Range<u64>, body: Option<Body>) {
         // As many batches as the segment has: it never waits for its turn with its connection in its hands.
         let batches = ((range.end - range.start) / BATCH_BYTES as u64) as usize + 2;
         let (sender, receiver) = mpsc::channel(batches);
@@ -115,7 +115,7 @@ impl Segments {
         self.tasks.spawn(async move {
             // It is fair: segments begin in order.
             let Ok(_connection) = connections.acquire().await else { return };
-            if let Err(error) = fetch(&source, range, answer, &sender).await {
+            if let Err(error) = fetch(&source, range, body, &sender).await {
                 let _ = sender.send(Err(error)).await;
             }
         });
@@ -152,19 +152,18 @@ impl http_body::Body for Segments {
     }
 }
 
-/// Asks for a segment, unless the answer is there already, and hands it over.
+/// Asks for a segment, unless it comes already, and hands it over.
 async fn fetch(
     source: &Source,
     range: Range<u64>,
-    answer: Option<Response<Body>>,
+    body: Option<Body>,
     batches: &mpsc::Sender<Result<Batch, SegmentError>>,
 ) -> Result<(), SegmentError> {
-    let answer = match answer {
-        Some(answer) => answer,
-        None => ask(source, &range).await?,
+    let mut body = match body {
+        Some(body) => body,
+        None => ask(source, &range).await?.into_body(),
     };
     let wanted = range.end - range.start;
-    let mut body = answer.into_body();
     let (mut arrived, mut batch, mut batch_bytes) = (0, Batch::new(), 0);
     while let Some(frame) = body.frame().await {
         let Ok(chunk) = frame.map_err(SegmentError::Body)?.into_data() else { continue };

@@ -103,17 +103,11 @@ impl<'a> Transfer<'a> {
                 if why != Anew::Nothing {
                     self.observer.on(Event::StartingAnew(why));
                 }
-                match self.options.connections() {
-                    1 => self.fetch_whole().await,
-                    connections => self.fetch_segments(0, None, connections).await,
-                }
+                self.fetch(0, None).await
             }
             Start::Continue { from, validator } => {
                 self.reread().await?;
-                match self.options.connections() {
-                    1 => self.fetch_rest(from, validator).await,
-                    connections => self.fetch_segments(from, Some(validator), connections).await,
-                }
+                self.fetch(from, Some(validator)).await
             }
             Start::Complete { validator } => {
                 self.reread().await?;
@@ -122,28 +116,39 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Everything from byte `from` on over several connections, if the server sends parts of a file that it can tell from other
-    /// versions; else over one. `validator` is of what is there already.
+    /// Everything from byte `from` on; `validator` is of what is there already.
+    async fn fetch(&mut self, from: u64, validator: Option<Validator>) -> Result<Attempt, DownloadError> {
+        let connections = self.options.connections();
+        if connections > 1
+            && let Some(attempt) = self.fetch_segments(from, validator.as_ref(), connections).await?
+        {
+            return Ok(attempt);
+        }
+        match validator {
+            None => self.fetch_whole().await,
+            Some(validator) => self.fetch_rest(from, validator).await,
+        }
+    }
+
+    /// The same over several connections; `None` if the server does not send parts of a file that it can tell from other versions.
     async fn fetch_segments(
         &mut self,
         from: u64,
-        validator: Option<Validator>,
+        validator: Option<&Validator>,
         connections: usize,
-    ) -> Result<Attempt, DownloadError> {
+    ) -> Result<Option<Attempt>, DownloadError> {
         let first = first_segment(from);
-        let response = self.send(get_range(self.url, &first, validator.as_ref())).await?;
-        let length = segment_answer(response.status(), response.headers(), &first);
-        let version = Validator::of(response.headers());
-        let (length, version) = match (length, version, validator) {
-            (Some(length), Some(version), None) => {
+        let response = self.send(get_range(self.url, &first, validator)).await?;
+        let Some(length) = segment_answer(response.status(), response.headers(), &first) else { return Ok(None) };
+        let version = match (validator, Validator::of(response.headers())) {
+            (None, Some(version)) => {
                 let meta =
                     PartMeta { url: self.url.to_string(), validator: Some(version.clone()), length: Some(length) };
                 self.on_disk(move |part, _| part.begin(meta)).await?;
-                (length, version)
+                version
             }
-            (Some(length), _, Some(version)) if self.is_same(&response, &version, Some(length)) => (length, version),
-            (.., None) => return self.fetch_whole().await,
-            (.., Some(validator)) => return self.fetch_rest(from, validator).await,
+            (Some(validator), _) if self.is_same(&response, validator, Some(length)) => validator.clone(),
+            _ => return Ok(None),
         };
         let source = Source {
             client: self.client.clone(),
@@ -153,8 +158,8 @@ impl<'a> Transfer<'a> {
             length,
         };
         let (head, body) = response.into_parts();
-        let body = Segments::new(source, &first, Response::new(body), connections).boxed_unsync();
-        self.store(Response::from_parts(head, body), Some(length), true).await
+        let body = Segments::new(source, &first, body, connections).boxed_unsync();
+        self.store(Response::from_parts(head, body), Some(length), true).await.map(Some)
     }
 
     async fn fetch_whole(&mut self) -> Result<Attempt, DownloadError> {

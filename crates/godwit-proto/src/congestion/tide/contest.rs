@@ -81,7 +81,7 @@ impl Contest {
 
     /// Whether a queue that may be somebody else's is to be tested now.
     pub(super) fn is_test_due(&mut self, now: f64) -> bool {
-        let slot = ((self.wall_clock + now) / TEST_SLOT).floor();
+        let slot = self.slot_of(now, TEST_SLOT);
         let is_new = std::mem::replace(&mut self.test_slot, slot) != slot;
         is_new && self.hot_rounds >= SUSPICIOUS_ROUNDS && now - self.tested_at > self.wait
     }
@@ -124,13 +124,13 @@ impl Contest {
 
     /// Whether a drain test is due: on slots of the clock, so that all our flows drain together.
     pub(super) fn is_slot_due(&self, now: f64, min_rtt: f64) -> bool {
-        let slot_at = |time: f64| ((self.wall_clock + time) / self.slot).floor();
-        slot_at(now) != slot_at(self.slot_at) && now - self.slot_at > 1.5_f64.max(10.0 * min_rtt)
+        let is_new = self.slot_of(now, self.slot) != self.slot_of(self.slot_at, self.slot);
+        is_new && now - self.slot_at > 1.5_f64.max(10.0 * min_rtt)
     }
 
     /// Whether one of the slots has begun in which all flows look for their least RTT.
     pub(super) fn is_new_slot(&mut self, now: f64) -> bool {
-        let slot = ((self.wall_clock + now) / RTT_SLOT).floor();
+        let slot = self.slot_of(now, RTT_SLOT);
         std::mem::replace(&mut self.rtt_slot, slot) != slot
     }
 
@@ -159,5 +159,10 @@ impl Contest {
 
     pub(super) fn left_at(&self) -> f64 {
         self.left_at
+    }
+
+    /// The number of the slot of this length that holds a time, on the clock of the wall.
+    fn slot_of(&self, time: f64, length: f64) -> f64 {
+        ((self.wall_clock + time) / length).floor()
     }
 }

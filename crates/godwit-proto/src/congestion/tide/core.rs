@@ -260,7 +260,7 @@ impl Core {
         let sigma = (self.floor.dispersion() * floor * (1.0 - floor) / judged.sent as f64).sqrt();
         let is_excess = judged.lost >= 3 && judged.loss() > floor + 0.02 + 2.5 * sigma;
         if is_excess && id > self.reacted_to {
-            self.react(&cohort, queue, judged);
+            self.react(&cohort, queue, judged.loss());
         }
     }
 

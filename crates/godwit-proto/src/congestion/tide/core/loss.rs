@@ -3,7 +3,6 @@
 use super::super::super::CohortReport;
 use super::super::loss_floor::Tally;
 use super::down_test::{DownTest, Reason};
-use super::startup::FIRST_FLIGHT_PACKETS;
 use super::{Cohort, Core, Hold, Purpose, State, TARGET_RATE_MIN};
 
 impl Core {
@@ -77,11 +76,10 @@ impl Core {
     }
 
     /// Loss above what chance explains, in a cohort sent after the last reaction.
-    pub(super) fn react(&mut self, cohort: &Cohort, queue: f64, tally: Tally) {
+    pub(super) fn react(&mut self, cohort: &Cohort, queue: f64, loss: f64) {
         match self.state {
             State::Startup => {
-                // Of 16 packets four are lost by chance now and then: nothing to end the growth with.
-                let is_heavy = tally.loss() > self.floor.value() + 0.2 && tally.sent as f64 > FIRST_FLIGHT_PACKETS;
+                let is_heavy = loss > self.floor.value() + 0.2;
                 if is_heavy || self.growth.rounds_without >= 1 {
                     let rate = self.bandwidth.recent();
                     if is_heavy && rate > 0.0 {
@@ -91,7 +89,7 @@ impl Core {
                 }
             }
             State::Cruise if queue > 1.5 * self.target_queue() => self.react_to_overflow(),
-            State::Cruise => self.react_to_unexplained(cohort, tally.loss()),
+            State::Cruise => self.react_to_unexplained(cohort, loss),
             State::Drain { .. } | State::ProbeRtt(_) => {}
         }
     }

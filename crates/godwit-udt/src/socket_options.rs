@@ -61,8 +61,7 @@ pub(crate) fn is_io_error(error: &io::Error) -> bool {
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
-    use std::io;
-    use std::net::{SocketAddr, UdpSocket};
+    use super::{SocketAddr, UdpSocket, io};
 
     pub(crate) fn follow_path_mtu(_: &UdpSocket, _: SocketAddr) -> io::Result<()> {
         Ok(())

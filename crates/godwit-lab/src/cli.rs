@@ -8,13 +8,13 @@ use godwit_lab::network::{CalibrationError, Deviation, DirectionCalibration, Net
 use godwit_lab::peer::Peer;
 use godwit_lab::scenario;
 
-use crate::files_command::{self, FilesArguments, FilesError};
-use crate::many_command::{self, ManyArguments, ManyError};
+use crate::files_command::{self, FilesArguments};
+use crate::many_command::{self, ManyArguments};
+use crate::measurement::MeasurementError;
 use crate::path_arguments::{PathArguments, PathError, path_help};
-use crate::perf_command::{
-    self, PerfArguments, PerfError, QuinnSinkArguments, QuinnSourceArguments, RawSinkArguments, RawSourceArguments,
-};
-use crate::quinn_command::{QuinnGetArguments, QuinnServeArguments};
+use crate::perf_command::{self, PerfArguments};
+use crate::quinn_command::{QuinnGetArguments, QuinnServeArguments, QuinnSinkArguments, QuinnSourceArguments};
+use crate::raw_command::{RawError, RawSinkArguments, RawSourceArguments};
 use crate::report_command::{self, ReportArguments, ReportError};
 use crate::run_command::{self, RunArguments, RunError};
 use crate::shell_command::{self, ShellArguments, ShellError};
@@ -67,13 +67,11 @@ enum CliError {
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error(transparent)]
-    Perf(#[from] PerfError),
-    #[error(transparent)]
-    Files(#[from] FilesError),
-    #[error(transparent)]
-    Many(#[from] ManyError),
+    Measurement(#[from] MeasurementError),
     #[error(transparent)]
     Quic(#[from] QuicError),
+    #[error(transparent)]
+    Raw(#[from] RawError),
     #[error(transparent)]
     Network(#[from] NetworkError),
     #[error(transparent)]

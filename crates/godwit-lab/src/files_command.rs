@@ -1,15 +1,12 @@
 //! `godwit-lab files`
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use godwit_lab::error::BenchError;
 use godwit_lab::files::{self, Downloader, FilesTable, Options};
 
-use crate::run_command::end_on_signals;
+use crate::measurement::{MeasurementError, end_on_signals, write_json};
 
 /// Downloads of one file over the loopback, in turn: ours with verification, and curl from nginx without; needs root, nginx and curl.
 #[derive(Debug, Args)]
@@ -34,19 +31,8 @@ pub(crate) struct FilesArguments {
     json: Option<PathBuf>,
 }
 
-/// Why nothing was measured, or not all of it.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FilesError {
-    #[error("signals cannot be handled: {0}")]
-    Signals(io::Error),
-    #[error(transparent)]
-    Bench(#[from] BenchError),
-    #[error("the results cannot be written to {path}: {source}", path = .path.display())]
-    Json { path: PathBuf, source: io::Error },
-}
-
 /// Measures, and prints each run and the table.
-pub(crate) fn run(arguments: &FilesArguments) -> Result<(), FilesError> {
+pub(crate) fn run(arguments: &FilesArguments) -> Result<(), MeasurementError> {
     let options = Options {
         downloaders: match arguments.contenders.is_empty() {
             true => Downloader::ALL.to_vec(),
@@ -58,12 +44,8 @@ pub(crate) fn run(arguments: &FilesArguments) -> Result<(), FilesError> {
         received: arguments.received.clone(),
         is_interrupted: Arc::default(),
     };
-    end_on_signals(options.is_interrupted.clone()).map_err(FilesError::Signals)?;
+    end_on_signals(options.is_interrupted.clone())?;
     let results = files::run(&options, |line| println!("  {line}"))?;
     println!("\n{}", FilesTable(&results));
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_string(&results).expect("results have string keys only");
-        fs::write(path, text + "\n").map_err(|source| FilesError::Json { path: path.clone(), source })?;
-    }
-    Ok(())
+    write_json(arguments.json.as_deref(), &results)
 }

@@ -3,15 +3,21 @@
 #[cfg(target_os = "linux")]
 mod cli;
 #[cfg(target_os = "linux")]
+mod duration_argument;
+#[cfg(target_os = "linux")]
 mod files_command;
 #[cfg(target_os = "linux")]
 mod many_command;
+#[cfg(target_os = "linux")]
+mod measurement;
 #[cfg(target_os = "linux")]
 mod path_arguments;
 #[cfg(target_os = "linux")]
 mod perf_command;
 #[cfg(target_os = "linux")]
 mod quinn_command;
+#[cfg(target_os = "linux")]
+mod raw_command;
 #[cfg(target_os = "linux")]
 mod report_command;
 #[cfg(target_os = "linux")]

@@ -1,17 +1,14 @@
-//! `godwit-lab many`.
+//! `godwit-lab many`
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::Args;
-use godwit_lab::error::BenchError;
 use godwit_lab::many::{self, Options};
 
-use crate::run_command::end_on_signals;
+use crate::measurement::{MeasurementError, end_on_signals, write_json};
 
 /// Many connections to one server on the loopback: transfers side by side, and connections that do nothing.
 #[derive(Debug, Args)]
@@ -45,19 +42,8 @@ pub(crate) struct ManyArguments {
     json: Option<PathBuf>,
 }
 
-/// Why nothing was measured, or not all of it.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ManyError {
-    #[error("signals cannot be handled: {0}")]
-    Signals(io::Error),
-    #[error(transparent)]
-    Bench(#[from] BenchError),
-    #[error("the results cannot be written to {path}: {source}", path = .path.display())]
-    Json { path: PathBuf, source: io::Error },
-}
-
 /// Measures, and prints each run.
-pub(crate) fn run(arguments: &ManyArguments) -> Result<(), ManyError> {
+pub(crate) fn run(arguments: &ManyArguments) -> Result<(), MeasurementError> {
     let mut server_sockets = arguments.server_sockets.clone();
     if server_sockets.is_empty() {
         server_sockets = vec![1, available_parallelism().map_or(1, usize::from)];
@@ -74,11 +60,7 @@ pub(crate) fn run(arguments: &ManyArguments) -> Result<(), ManyError> {
         directory: arguments.dir.clone(),
         is_interrupted: Arc::default(),
     };
-    end_on_signals(options.is_interrupted.clone()).map_err(ManyError::Signals)?;
+    end_on_signals(options.is_interrupted.clone())?;
     let runs = many::run(&options, |run| println!("{run}"))?;
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_string(&runs).expect("results have string keys only");
-        fs::write(path, text + "\n").map_err(|source| ManyError::Json { path: path.clone(), source })?;
-    }
-    Ok(())
+    write_json(arguments.json.as_deref(), &runs)
 }

@@ -1,11 +1,7 @@
 //! `godwit-lab run`
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
@@ -14,7 +10,8 @@ use godwit_lab::error::BenchError;
 use godwit_lab::peer::{Peer, UnknownPeer};
 use godwit_lab::results::{Machine, Results, ScenarioResults, Table};
 use godwit_lab::scenario::{self, Scenario};
-use tokio::signal::unix::{SignalKind, signal};
+
+use crate::measurement::{MeasurementError, end_on_signals, write_json};
 
 /// Peers side by side over the paths of scenarios, each in turn.
 #[derive(Debug, Args)]
@@ -54,19 +51,17 @@ pub(crate) enum RunError {
     Peer(#[from] UnknownPeer),
     #[error("--secs and --limit-secs take a number of seconds greater than 0")]
     Seconds,
-    #[error("signals cannot be handled: {0}")]
-    Signals(io::Error),
     #[error("{scenario}: {error}")]
     Bench { scenario: String, error: BenchError },
-    #[error("the results cannot be written to {path}: {source}", path = .path.display())]
-    Json { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Measurement(#[from] MeasurementError),
 }
 
 /// Runs, prints a table per scenario, and writes the results after each, so that an interrupt loses little.
 pub(crate) fn run(arguments: &RunArguments) -> Result<(), RunError> {
     let scenarios = arguments.scenarios()?;
     let options = arguments.options()?;
-    end_on_signals(options.is_interrupted.clone()).map_err(RunError::Signals)?;
+    end_on_signals(options.is_interrupted.clone())?;
     let mut results = Results { machine: Machine::describe(&options.directory), scenarios: Vec::new() };
     for scenario in &scenarios {
         println!("\n{}: {}", scenario.name, scenario.about);
@@ -74,28 +69,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), RunError> {
         let measured = measured.map_err(|error| RunError::Bench { scenario: scenario.name.clone(), error })?;
         print(&measured);
         results.scenarios.push(measured);
-        arguments.keep(&results)?;
+        write_json(arguments.json.as_deref(), &results)?;
     }
-    Ok(())
-}
-
-/// Whoever interrupts a run wants its processes, namespaces and files gone, too. Signals are handled and not blocked: children would start with
-/// them blocked, and never end when they are asked to.
-pub(crate) fn end_on_signals(is_interrupted: Arc<AtomicBool>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let mut signals = {
-        let _context = runtime.enter();
-        let handled = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-        handled.into_iter().collect::<io::Result<Vec<_>>>()?
-    };
-    std::thread::spawn(move || {
-        let any = std::future::poll_fn(|context| {
-            let has_come = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
-            if has_come { Poll::Ready(()) } else { Poll::Pending }
-        });
-        runtime.block_on(any);
-        is_interrupted.store(true, Ordering::Relaxed);
-    });
     Ok(())
 }
 
@@ -142,11 +117,5 @@ impl RunArguments {
             directory: self.dir.clone(),
             is_interrupted: Arc::default(),
         })
-    }
-
-    fn keep(&self, results: &Results) -> Result<(), RunError> {
-        let Some(path) = &self.json else { return Ok(()) };
-        let text = serde_json::to_string(results).expect("results have string keys only");
-        fs::write(path, text + "\n").map_err(|source| RunError::Json { path: path.clone(), source })
     }
 }

@@ -186,35 +186,36 @@ fn batch_of(contents: Bytes, stride: usize, arrived: Instant) -> Batch {
     Batch { capacity_bytes: contents.len(), contents, stride, arrived, is_stamped: true }
 }
 
-/// Queues that are bounded by a window or by a time still grow to what that demands, by doubling, whenever it is more than ever before:
-/// so few allocations, and not in proportion to packets or batches.
-const AMORTISED_MAX: u64 = 64;
+/// What a lossy sender may take in the seconds that are counted: the queue of what is in flight and the slabs grow, by doubling, whenever
+/// a gap holds back more than any before. 28 were measured (docs/performance.md); the room is for a controller that paces otherwise.
+const LOSSY_ALLOCATIONS_MAX: u64 = 32;
 
-/// A transfer of 300 Mbit/s over 20 ms, of which some seconds are counted after some others.
-fn steady(lost_every: u64) {
+/// Allocations of the sender and of the receiver in some seconds of a transfer of 300 Mbit/s over 20 ms, after some others.
+fn steady_allocations(lost_every: u64) -> [u64; 2] {
     let config = Config::builder().max_rate_bits_per_s(Some(300_000_000)).build().expect("valid");
     let mut pair = Pair::connected(&config, lost_every);
     pair.run_for(Duration::from_secs(20), true);
-    let (datagrams, read_bytes) = (pair.datagrams, pair.read_bytes);
+    let read_bytes = pair.read_bytes;
     for end in &mut pair.ends {
         (end.allocations, end.batches) = (0, 0);
     }
     pair.run_for(Duration::from_secs(5), true);
     let packets = (pair.read_bytes - read_bytes) / 1456;
-    assert!(packets > 20_000, "{packets} packets arrived, {} datagrams", pair.datagrams - datagrams);
-    let counted = pair.ends.each_ref().map(|end| (end.allocations, end.batches));
-    let is_steady = counted.iter().all(|&(allocations, batches)| allocations <= AMORTISED_MAX && batches > 3000);
-    assert!(is_steady, "allocations and batches, for {packets} packets: {counted:?}");
+    assert!(packets > 120_000, "{packets} packets arrived");
+    let batches = pair.ends.each_ref().map(|end| end.batches);
+    assert!(batches.iter().all(|&batches| batches > 3000), "{batches:?}");
+    pair.ends.map(|end| end.allocations)
 }
 
 #[test]
 fn a_steady_transfer_allocates_nothing() {
-    steady(u64::MAX);
+    assert_eq!(steady_allocations(u64::MAX), [0, 0]);
 }
 
 #[test]
-fn nor_does_one_that_loses_packets() {
-    steady(101);
+fn nor_does_one_that_loses_packets_but_for_longer_gaps_than_before() {
+    let [sender, receiver] = steady_allocations(101);
+    assert!(sender <= LOSSY_ALLOCATIONS_MAX && receiver == 0, "{sender} and {receiver}");
 }
 
 /// What each end of an idle connection holds, the value itself included, after so many bytes.

@@ -41,12 +41,13 @@ fn peaks(loss: f64, seed: u64) -> Peaks {
     Peaks { sender: sent as f64 / BDP, receiver: received as f64 / BDP, carried }
 }
 
-/// The sender holds what is on its way and what leaves until its writer comes again, the receiver next to nothing.
+/// The sender holds what is on its way and what leaves until its writer comes again, the receiver next to nothing. The bounds are what was
+/// measured, here and below, and a tenth (docs/performance.md).
 #[test]
-fn a_long_fast_path_takes_less_than_two_and_a_half_bdp_at_each_end() {
+fn a_long_fast_path_takes_less_than_two_bdp_at_the_sender_and_nothing_at_the_receiver() {
     let peaks = peaks(0.0, 1);
-    assert!(peaks.carried > 0.95, "{peaks:?}");
-    assert!(peaks.sender < 2.0 && peaks.receiver < 0.5, "{peaks:?}");
+    assert!(peaks.carried > 0.99, "{peaks:?}");
+    assert!(peaks.sender < 1.78 && peaks.receiver < 0.01, "{peaks:?}");
 }
 
 /// With 1 % of loss two packets per round-trip are lost twice, and each second or so one three times. The receiver holds what comes
@@ -54,6 +55,6 @@ fn a_long_fast_path_takes_less_than_two_and_a_half_bdp_at_each_end() {
 #[test]
 fn loss_holds_back_some_round_trips_for_a_packet_that_is_lost_again() {
     let peaks = peaks(0.01, 1);
-    assert!(peaks.carried > 0.95, "{peaks:?}");
-    assert!(peaks.sender < 6.0 && peaks.receiver < 5.0, "{peaks:?}");
+    assert!(peaks.carried > 0.98, "{peaks:?}");
+    assert!(peaks.sender < 5.86 && peaks.receiver < 4.8, "{peaks:?}");
 }

@@ -20,3 +20,4 @@ pub mod quic;
 pub mod report;
 pub mod results;
 pub mod scenario;
+mod scratch;

@@ -18,7 +18,8 @@ use crate::bench::{proc, process::Process};
 use crate::error::{BenchError, TransferError};
 use crate::network::Side;
 use crate::peer::{Launch, Programs, SEARCH_PATH};
-use crate::perf::{Scratch, wait_for};
+use crate::perf::wait_for;
+use crate::scratch;
 
 /// How long the server may take to listen, and the client to connect.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
@@ -73,10 +74,10 @@ pub struct Run {
 /// A run failed, or it was interrupted.
 pub fn run(options: &Options, mut tell: impl FnMut(&Run)) -> Result<Vec<Run>, BenchError> {
     let programs = Programs::find().map_err(BenchError::This)?;
-    let scratch = Scratch::new(&options.directory)?;
+    let scratch = scratch::directory(&options.directory)?;
     // With holes: what reading from a disk costs is not what this is about.
-    create(&scratch.0.join("one"), options.bytes * options.transfers as u64)?;
-    create(&scratch.0.join("each"), options.bytes)?;
+    create(&scratch.path().join("one"), options.bytes * options.transfers as u64)?;
+    create(&scratch.path().join("each"), options.bytes)?;
     let mut runs = Vec::new();
     let mut take = |run: Result<Run, TransferError>| {
         let run = run.map_err(BenchError::Many)?;
@@ -86,14 +87,14 @@ pub fn run(options: &Options, mut tell: impl FnMut(&Run)) -> Result<Vec<Run>, Be
     };
     for _ in 0..options.rounds {
         for &sockets in &options.server_sockets {
-            let trial = Trial { godwit: programs.godwit(), scratch: &scratch.0, server_sockets: sockets };
+            let trial = Trial { godwit: programs.godwit(), scratch: scratch.path(), server_sockets: sockets };
             take(trial.transfers("one", 1, 1))?;
             take(trial.transfers("each", options.transfers, options.client_sockets))?;
         }
     }
     if options.idle_connections > 0 {
         let server_sockets = *options.server_sockets.last().unwrap_or(&1);
-        let trial = Trial { godwit: programs.godwit(), scratch: &scratch.0, server_sockets };
+        let trial = Trial { godwit: programs.godwit(), scratch: scratch.path(), server_sockets };
         take(trial.idle(options.idle_connections, options.idle))?;
     }
     Ok(runs)

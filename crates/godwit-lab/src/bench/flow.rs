@@ -12,6 +12,7 @@ use crate::error::TransferError;
 use crate::network::{Counters, Host, Side};
 use crate::peer::{Launch, PORT, Peer, Programs, Readiness, Site, Transfer};
 use crate::results::{Outcome, Run, TcpReadBack, Usage};
+use crate::scratch;
 
 /// A listener that has not opened its port by then never will.
 const READY_SECONDS_MAX: u64 = 10;
@@ -46,17 +47,15 @@ pub(crate) struct Place<'a> {
 impl<'a> Flow<'a> {
     /// Starts the listener and waits until it listens.
     pub(crate) fn prepare(peer: &'a Peer, place: Place<'a>) -> Result<Self, TransferError> {
-        let (received, scratch) = (place.directory.join("received"), place.directory.join("scratch"));
-        // Nothing is there before the first flow.
-        let _ = fs::remove_dir_all(&place.directory);
-        for directory in [&received, &scratch] {
-            fs::create_dir_all(directory).map_err(|source| TransferError::Write { path: directory.clone(), source })?;
+        let (received, logs) = (place.directory.join("received"), place.directory.join("scratch"));
+        for directory in [&received, &logs] {
+            scratch::renew(directory).map_err(|source| TransferError::Write { path: directory.clone(), source })?;
         }
         let Place { left, right, file, programs, .. } = place;
-        let site = Site { left, right, file, received: &received, scratch: &scratch, programs };
+        let site = Site { left, right, file, received: &received, scratch: &logs, programs };
         let Transfer { listener, readiness, connector } = peer.transfer(&site)?;
         let counters_before = [counters(left), counters(right)];
-        let mut listener = Process::start(listener, scratch.join("listener.log"), &site.target())?;
+        let mut listener = Process::start(listener, logs.join("listener.log"), &site.target())?;
         wait_until_ready(&mut listener, readiness)?;
         let tcp = peer.tcp().map(|congestion| TcpReadBack { wanted: congestion.to_string(), ..TcpReadBack::default() });
         let (launch, growth, started) = (Some(connector), Growth::default(), Instant::now());

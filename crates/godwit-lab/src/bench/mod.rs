@@ -25,6 +25,7 @@ use crate::network::{Counters, Network, NetworkConfig};
 use crate::peer::{Peer, Programs};
 use crate::results::{Outcome, PathDescription, PeerDescription, Run, ScenarioResults, Usage, Work};
 use crate::scenario::{Scenario, Workload};
+use crate::scratch;
 
 /// Files are sent in less than this many times what the rate allows, or not at all.
 const HEADROOM: f64 = 1.05;
@@ -70,9 +71,9 @@ pub fn run(scenario: &Scenario, options: &Options, mut tell: impl FnMut(&str)) -
         peers: Vec::new(),
         runs: Vec::new(),
     };
-    let directory = Directory::new(&options.directory)?;
-    let file = directory.file(file_bytes)?;
-    let bench = Bench { network: &network, file: &file, programs: &programs, directory: &directory.0, options };
+    let scratch = scratch::directory(&options.directory)?;
+    let file = make_file(scratch.path(), file_bytes)?;
+    let bench = Bench { network: &network, file: &file, programs: &programs, directory: scratch.path(), options };
     let groups = groups(scenario, options);
     results.peers = describe_peers(groups.iter().flatten(), &programs);
     for peer in &results.peers {
@@ -237,46 +238,10 @@ fn one_line(run: &Run, path: &PathDescription) -> String {
     format!("{peer} round {round}: {rate:.1} Mbit/s, ratio {:.3}, {seconds:.3} s, {ended}{doubt}", run.ratio(path))
 }
 
-/// Followed by the number of the process whose it is.
-const DIRECTORY_PREFIX: &str = "godwit-lab-";
-
-/// Where the files lie. It is removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(parent: &Path) -> Result<Self, BenchError> {
-        remove_leftovers(parent);
-        let path = parent.join(format!("{DIRECTORY_PREFIX}{}", std::process::id()));
-        match fs::create_dir_all(path.join("served")) {
-            Ok(()) => Ok(Self(path)),
-            Err(source) => Err(BenchError::Write { path, source }),
-        }
-    }
-
-    fn file(&self, bytes: u64) -> Result<PathBuf, BenchError> {
-        let path = self.0.join("served/file");
-        match content::write(&path, bytes) {
-            Ok(()) => Ok(path),
-            Err(source) => Err(BenchError::Write { path, source }),
-        }
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What cannot be removed stays; the next run has a name of its own.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Removes the directories of runs that were killed.
-fn remove_leftovers(parent: &Path) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(DIRECTORY_PREFIX)?.parse::<u32>().ok());
-        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
-            // Whoever may not remove it is not harmed by it.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
+/// The file, alone in a directory that every peer may serve.
+fn make_file(directory: &Path, bytes: u64) -> Result<PathBuf, BenchError> {
+    let served = directory.join("served");
+    let path = served.join("file");
+    let made = fs::create_dir(served).and_then(|()| content::write(&path, bytes));
+    made.map(|()| path.clone()).map_err(|source| BenchError::Write { path, source })
 }

@@ -7,7 +7,7 @@ mod contender;
 mod result;
 mod transfer;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use crate::error::BenchError;
 use crate::network::{Host, NetworkError, loopback_host};
 use crate::peer::{Programs, Site};
 use crate::results::Machine;
+use crate::scratch;
 use transfer::transfer;
 
 /// A file must have been left alone for so long before `godwit serve` remembers its SHA-256: the settle time, and some.
@@ -52,9 +53,9 @@ pub struct Options {
 pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<FilesResults, BenchError> {
     let programs = Programs::find().map_err(BenchError::This)?;
     let host = loopback_host().map_err(|error| BenchError::Network(NetworkError::Iproute(error)))?;
-    let served = Directory::new(&options.served, "served")?;
-    let received = Directory::new(&options.received, "received")?;
-    let file = served.0.join("file");
+    let served = scratch::directory(&options.served)?;
+    let received = scratch::directory(&options.received)?;
+    let file = served.path().join("file");
     make(&file, options.bytes).map_err(|source| BenchError::Write { path: file.clone(), source })?;
     let mut results = FilesResults {
         machine: Machine::describe(&options.received),
@@ -69,17 +70,12 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<FilesResults
                 return Err(BenchError::Interrupted);
             }
             set_congestion(&host, downloader)?;
-            let scratch = received.0.join("scratch");
-            let target = received.0.join("target");
-            renew(&[&scratch, &target])?;
-            let site = Site {
-                left: &host,
-                right: &host,
-                file: &file,
-                received: &target,
-                scratch: &scratch,
-                programs: &programs,
-            };
+            let (logs, target) = (received.path().join("scratch"), received.path().join("target"));
+            for directory in [&logs, &target] {
+                scratch::renew(directory).map_err(|source| BenchError::Write { path: directory.clone(), source })?;
+            }
+            let site =
+                Site { left: &host, right: &host, file: &file, received: &target, scratch: &logs, programs: &programs };
             // All bytes are compared once; later the length is enough, and whatever our own program verifies.
             let run = FilesRun::new(downloader, round, transfer(downloader, &site, round == 0));
             tell(&run.to_string());
@@ -97,31 +93,4 @@ fn set_congestion(host: &Host, downloader: Downloader) -> Result<(), BenchError>
 fn make(path: &Path, bytes: u64) -> io::Result<()> {
     content::write(path, bytes)?;
     File::open(path)?.sync_all()
-}
-
-/// Empties directories, or makes them.
-fn renew(directories: &[&Path]) -> Result<(), BenchError> {
-    for directory in directories {
-        // Nothing is there the first time.
-        let _ = fs::remove_dir_all(directory);
-        fs::create_dir_all(directory).map_err(|source| BenchError::Write { path: directory.to_path_buf(), source })?;
-    }
-    Ok(())
-}
-
-/// A directory that is gone when it is dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(parent: &Path, what: &str) -> Result<Self, BenchError> {
-        let path = parent.join(format!("godwit-lab-files-{what}-{}", std::process::id()));
-        fs::create_dir_all(&path).map_err(|source| BenchError::Write { path: path.clone(), source })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

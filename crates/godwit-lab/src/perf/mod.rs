@@ -8,7 +8,6 @@ mod place;
 mod raw;
 mod result;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +24,7 @@ use crate::error::{BenchError, TransferError};
 use crate::network::Side;
 use crate::peer::{Launch, Programs};
 use crate::results::Machine;
+use crate::scratch;
 use place::Ground;
 
 /// How long a receiver may take to listen.
@@ -57,7 +57,7 @@ pub struct Options {
 pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<PerfResults, BenchError> {
     let programs = Programs::find().map_err(BenchError::This)?;
     let ground = Ground::prepare(options.place)?;
-    let scratch = Scratch::new(&options.directory)?;
+    let scratch = scratch::directory(&options.directory)?;
     let mut results = PerfResults {
         machine: Machine::describe(&options.directory),
         place: options.place,
@@ -69,7 +69,7 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<PerfResults,
             if options.is_interrupted.load(Ordering::Relaxed) {
                 return Err(BenchError::Interrupted);
             }
-            let transfer = transfer(contender, options, &programs, &ground, &scratch.0);
+            let transfer = transfer(contender, options, &programs, &ground, scratch.path());
             let run = PerfRun::new(contender, round, transfer);
             tell(&run.to_string());
             results.runs.push(run);
@@ -145,22 +145,5 @@ pub(crate) fn wait_for<T>(
             return Err(TransferError::NotListening { seconds: limit.as_secs(), said: process.last_line() });
         }
         sleep(LOOK_AGAIN_AFTER);
-    }
-}
-
-/// A directory that is gone when it is dropped.
-pub(crate) struct Scratch(pub(crate) PathBuf);
-
-impl Scratch {
-    pub(crate) fn new(directory: &Path) -> Result<Self, BenchError> {
-        let path = directory.join(format!("godwit-lab-perf-{}", std::process::id()));
-        fs::create_dir_all(&path).map_err(|source| BenchError::Write { path: path.clone(), source })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::inbound::Inbound;
+use crate::moderation::Moderation;
 use crate::outbound::{Flow, Outbound};
 use crate::pacer::Pacer;
 use crate::readiness::Wanted;
@@ -30,16 +31,6 @@ use crate::socket::{Socket, Waiting};
 const RECEIVE_CALLS_MAX: usize = 4;
 /// Time per turn for receiving, and the same for sending: short against the 10 ms of an ACK, long against a system call.
 const TURN_TIME_MAX: Duration = Duration::from_millis(1);
-/// Once the socket is empty, and much came since it was so last, the driver looks for more only after this time, as a network card
-/// moderates its interrupts: at 300 Mbit/s each datagram would else wake the driver, and after it everybody up to the file. Short
-/// against any round-trip that is worth it; and what it adds is taken off between our own ends, where kernels stamp what arrives and
-/// an ACK says how old its news are.
-const RECEIVE_MODERATION: Duration = Duration::from_micros(250);
-/// How much "much" is: a full packet each 150 µs, some 80 Mbit/s. Questions and answers that are shorter than that, and what
-/// acknowledges them, never wait, however fast they follow each other.
-const MODERATED_BYTES_PER_MS: u64 = 10_000;
-/// What comes sooner than this after the last counts as if it came then.
-const MODERATED_INTERVAL_MIN: Duration = Duration::from_micros(100);
 /// Receive errors in a row after which the socket counts as broken. Each costs a turn, so this is no wait in practice.
 const RECEIVE_ERRORS_MAX: u32 = 1000;
 
@@ -55,11 +46,7 @@ pub(crate) struct Driver {
     outbound: Outbound,
     touched: Vec<Arc<Connection>>,
     receive_errors: u32,
-    /// When the socket was emptied for the last time, and until when it is left alone.
-    emptied_at: Option<Instant>,
-    /// What has come since then.
-    unmoderated_bytes: u64,
-    moderated_until: Option<Instant>,
+    moderation: Moderation,
     stage: Stage,
     /// Dropped last: whoever waits for the end of the endpoint finds its sockets closed.
     _ending: Ending,
@@ -76,9 +63,7 @@ impl Driver {
             schedule: Schedule::default(),
             touched: Vec::new(),
             receive_errors: 0,
-            emptied_at: None,
-            unmoderated_bytes: 0,
-            moderated_until: None,
+            moderation: Moderation::default(),
             stage: Stage::Open,
             _ending: Ending { shared: Arc::clone(&shared) },
             shared,
@@ -113,7 +98,7 @@ impl Driver {
     /// Receives and delivers; true if there may be more.
     fn receive(&mut self) -> bool {
         let now = Instant::now();
-        if self.moderated_until.is_some_and(|until| now < until) {
+        if self.moderation.until(now).is_some() {
             return false;
         }
         let until = now + TURN_TIME_MAX;
@@ -129,11 +114,11 @@ impl Driver {
             self.receive_errors = 0;
             let bytes = self.inbound.received_bytes();
             if bytes > 0 {
-                self.unmoderated_bytes += bytes;
+                self.moderation.received(bytes);
                 self.deliver();
             }
             if waiting == Waiting::Nothing {
-                self.moderate(now);
+                self.moderation.emptied(now);
                 return false;
             }
             if Instant::now() >= until {
@@ -141,19 +126,6 @@ impl Driver {
             }
         }
         true
-    }
-
-    /// What there was has been received.
-    fn moderate(&mut self, now: Instant) {
-        let bytes = std::mem::take(&mut self.unmoderated_bytes);
-        if bytes == 0 {
-            return;
-        }
-        let last = self.emptied_at.replace(now);
-        let interval = last.map_or(Duration::MAX, |last| now.saturating_duration_since(last));
-        let enough = interval.max(MODERATED_INTERVAL_MIN).as_micros() * u128::from(MODERATED_BYTES_PER_MS) / 1000;
-        let is_frequent = interval < 2 * RECEIVE_MODERATION && u128::from(bytes) >= enough;
-        self.moderated_until = is_frequent.then(|| now + RECEIVE_MODERATION);
     }
 
     /// Hands over what has been received, and answers those that ask for a connection.
@@ -295,7 +267,7 @@ impl Driver {
     /// Waits for the first of all causes of work.
     async fn wait(&mut self) -> io::Result<()> {
         let is_blocked = self.outbound.is_blocked();
-        let moderated_until = self.moderated_until.filter(|&until| Instant::now() < until);
+        let moderated_until = self.moderation.until(Instant::now());
         let deadline = self.next_deadline().into_iter().chain(moderated_until).min();
         let wanted = Wanted { readable: moderated_until.is_none(), writable: is_blocked };
         let woken = tokio::select! {

@@ -52,6 +52,7 @@ mod error;
 mod handle;
 mod inbound;
 mod listener;
+mod moderation;
 #[cfg(target_os = "linux")]
 mod multi_send;
 mod outbound;

@@ -1,5 +1,5 @@
 //! Many datagrams in one system call where the path takes no segmented sends: the kernel still works on each, but the call, and
-//! what surrounds it, is paid once for a run. Linux only; elsewhere each is a call of its own.
+//! what surrounds it, is paid once for a run: docs/performance.md, "What was tried". Linux only; elsewhere each is a call of its own.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -27,22 +27,22 @@ struct Headers<S> {
     plain: Option<MultiHeaders<S>>,
 }
 
-/// Sends `contents`, datagrams of `segment_bytes` but the last, at most [`SEGMENTS_MAX`] of them; tells how many have left: at
-/// least one.
+/// Sends the datagrams of `run`, of `segment_bytes` each but the last, at most [`SEGMENTS_MAX`] of them; tells how many bytes have left:
+/// at least one datagram.
 ///
 /// # Errors
 /// Why the first could not be sent.
-pub(crate) fn send(socket: &impl AsRawFd, to: Addressed, contents: &[u8], segment_bytes: usize) -> io::Result<usize> {
+pub(crate) fn send(socket: &impl AsRawFd, to: Addressed, run: &[u8], segment_bytes: usize) -> io::Result<usize> {
     match to.remote {
         SocketAddr::V4(remote) => HEADERS_V4.with_borrow_mut(|headers| {
             let source = to.local.and_then(source_v4);
             let from = source.as_ref().map(ControlMessage::Ipv4PacketInfo);
-            headers.send(socket, SockaddrIn::from(remote), from.as_slice(), contents, segment_bytes)
+            headers.send(socket, SockaddrIn::from(remote), from.as_slice(), run, segment_bytes)
         }),
         SocketAddr::V6(remote) => HEADERS_V6.with_borrow_mut(|headers| {
             let source = to.local.and_then(source_v6);
             let from = source.as_ref().map(ControlMessage::Ipv6PacketInfo);
-            headers.send(socket, SockaddrIn6::from(remote), from.as_slice(), contents, segment_bytes)
+            headers.send(socket, SockaddrIn6::from(remote), from.as_slice(), run, segment_bytes)
         }),
     }
 }
@@ -55,12 +55,12 @@ impl<S: SockaddrLike + Copy> Headers<S> {
         socket: &impl AsRawFd,
         to: S,
         from: &[ControlMessage<'_>],
-        contents: &[u8],
+        run: &[u8],
         segment_bytes: usize,
     ) -> io::Result<usize> {
-        let mut segments = contents.chunks(segment_bytes);
+        let mut segments = run.chunks(segment_bytes);
         let slices: [_; SEGMENTS_MAX] = std::array::from_fn(|_| [IoSlice::new(segments.next().unwrap_or_default())]);
-        let datagrams = contents.len().div_ceil(segment_bytes).min(SEGMENTS_MAX);
+        let datagrams = run.len().div_ceil(segment_bytes).min(SEGMENTS_MAX);
         let to = [Some(to); SEGMENTS_MAX];
         let headers = match from {
             [] => self.plain.get_or_insert_with(|| MultiHeaders::preallocate(SEGMENTS_MAX, None)),
@@ -69,7 +69,8 @@ impl<S: SockaddrLike + Copy> Headers<S> {
             }),
         };
         let sent = sendmmsg(socket.as_raw_fd(), headers, &slices[..datagrams], to, from, MsgFlags::empty())?;
-        Ok(sent.count())
+        // How many there are is all that may be asked of them: nix fills in no addresses of what was sent.
+        Ok((sent.count() * segment_bytes).min(run.len()))
     }
 }
 

@@ -232,31 +232,34 @@ impl Socket {
         while let Some(rest) = contents.get(sent_bytes..).filter(|rest| !rest.is_empty()) {
             let segment_bytes = to.segment_bytes.unwrap_or(rest.len()).clamp(1, SEND_BYTES_MAX).min(rest.len());
             let is_alone = to.may_fragment || offload.refused || self.segments_max == 1;
-            let segments = if is_alone { 1 } else { (SEND_BYTES_MAX / segment_bytes).clamp(1, self.segments_max) };
-            let mut call_bytes = (segments * segment_bytes).min(rest.len());
+            let segments =
+                if is_alone { SEGMENTS_MAX } else { (SEND_BYTES_MAX / segment_bytes).min(self.segments_max) };
+            let run = &rest[..rest.len().min(segments * segment_bytes)];
             let sent = match is_alone {
-                true => self.send_alone(to, rest, segment_bytes),
-                false => self.send_segmented(to, &rest[..call_bytes], segment_bytes).map(|()| call_bytes),
+                true => self.send_alone(to, run, segment_bytes),
+                false => self.send_segmented(to, run, segment_bytes),
             };
-            match sent.map_err(|error| (error.kind(), error)) {
+            match sent {
                 Ok(bytes) => {
-                    call_bytes = bytes;
                     self.count_sent(bytes, segment_bytes);
+                    sent_bytes += bytes;
                 }
-                Err((io::ErrorKind::WouldBlock, _)) => return Sent::Blocked { sent_bytes },
-                Err((_, error)) if quinn_udp::is_msg_size_err(&error) && !to.may_fragment => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Blocked { sent_bytes },
+                Err(error) if quinn_udp::is_msg_size_err(&error) && !to.may_fragment => {
                     // Before Linux 6.14 a segmented send that is too large is EINVAL, so the one-by-one send told us.
                     offload.refused = false;
                     return Sent::TooLarge { sent_bytes, datagram_bytes: segment_bytes };
                 }
-                Err((_, error)) if call_bytes > segment_bytes && refuses_offload(&error) => {
+                Err(error) if !is_alone && run.len() > segment_bytes && refuses_offload(&error) => {
                     offload.refused = true;
                     count(&self.counters.offload_refusals, 1);
-                    continue;
                 }
-                Err((_, error)) => self.count_lost(to.remote, &error),
+                Err(error) => {
+                    let lost_bytes = if is_alone { segment_bytes } else { run.len() };
+                    self.count_lost(lost_bytes.div_ceil(segment_bytes), to.remote, &error);
+                    sent_bytes += lost_bytes;
+                }
             }
-            sent_bytes += call_bytes;
         }
         Sent::All
     }
@@ -290,26 +293,27 @@ impl Socket {
         Arc::clone(&self.counters)
     }
 
-    /// Sends the first datagrams of `contents`, each a packet of its own for the kernel; tells how many bytes they had.
-    fn send_alone(&self, to: Addressed, contents: &[u8], segment_bytes: usize) -> io::Result<usize> {
+    /// Sends the first datagrams of `run`, each a packet of its own for the kernel; tells how many bytes have left. An error is that of
+    /// the first.
+    fn send_alone(&self, to: Addressed, run: &[u8], segment_bytes: usize) -> io::Result<usize> {
         #[cfg(target_os = "linux")]
-        if contents.len() > segment_bytes {
-            let datagrams = multi_send::send(self.io.socket(), to, contents, segment_bytes)?;
-            return Ok((datagrams * segment_bytes).min(contents.len()));
+        if run.len() > segment_bytes {
+            return multi_send::send(self.io.socket(), to, run, segment_bytes);
         }
-        self.send_segmented(to, &contents[..segment_bytes], segment_bytes)?;
-        Ok(segment_bytes)
+        self.send_segmented(to, &run[..segment_bytes], segment_bytes)
     }
 
-    fn send_segmented(&self, to: Addressed, contents: &[u8], segment_bytes: usize) -> io::Result<()> {
+    /// Sends all of `run` as one packet for the kernel, or nothing; tells how many bytes have left.
+    fn send_segmented(&self, to: Addressed, run: &[u8], segment_bytes: usize) -> io::Result<usize> {
         let transmit = quinn_udp::Transmit {
             destination: to.remote,
             ecn: None,
-            contents,
-            segment_size: (contents.len() > segment_bytes).then_some(segment_bytes),
+            contents: run,
+            segment_size: (run.len() > segment_bytes).then_some(segment_bytes),
             src_ip: to.local,
         };
-        self.io.try_io(Interest::WRITABLE, || self.state.try_send(self.io.socket().into(), &transmit))
+        self.io.try_io(Interest::WRITABLE, || self.state.try_send(self.io.socket().into(), &transmit))?;
+        Ok(run.len())
     }
 
     /// Fragmentation is an option of the whole socket; the single sender toggles it, only when it has to change.
@@ -329,14 +333,14 @@ impl Socket {
         count(&self.counters.sent_bytes, bytes as u64);
     }
 
-    fn count_lost(&self, remote: SocketAddr, error: &io::Error) {
+    fn count_lost(&self, datagrams: usize, remote: SocketAddr, error: &io::Error) {
         let counter = if socket_options::is_no_buffer(error) {
             &self.counters.send_no_buffer
         } else {
             &self.counters.send_errors
         };
-        count(counter, 1);
-        tracing::debug!(%remote, %error, "a datagram could not be sent and counts as lost");
+        count(counter, datagrams as u64);
+        tracing::debug!(%remote, %error, datagrams, "could not be sent and count as lost");
     }
 }
 

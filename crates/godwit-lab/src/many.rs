@@ -14,10 +14,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::bench::{proc, process::Process};
+use crate::bench::process::Process;
 use crate::error::{BenchError, TransferError};
 use crate::network::Side;
-use crate::peer::{Launch, Programs, SEARCH_PATH};
+use crate::peer::{Launch, Programs};
 use crate::perf::wait_for;
 use crate::scratch;
 
@@ -130,10 +130,9 @@ impl Trial<'_> {
         let mut client = self.client(&format!("{url}each"), connections, &["--idle", &time])?;
         wait_for(&mut client, START_TIME_MAX, |log| log.contains("connections in").then_some(()))?;
         sleep(SETTLE);
-        let cpu_s = |server: &Process| proc::cpu_s(&proc::tree(server.id().cast_signed()));
-        let before = cpu_s(&server);
+        let before = server.cpu_s();
         sleep(idle);
-        let server_cpu_seconds = cpu_s(&server) - before;
+        let server_cpu_seconds = server.cpu_s() - before;
         server.glance();
         let server_resident_bytes_max = server.usage().resident_bytes_max;
         let result = wait_for(&mut client, START_TIME_MAX, result)?;
@@ -164,16 +163,8 @@ impl Trial<'_> {
     }
 
     fn start(&self, name: &str, arguments: &[&str], last: Option<&Path>) -> Result<Process, TransferError> {
-        let mut command = Command::new(&self.godwit);
-        command
-            .args(arguments)
-            .args(last)
-            .env_clear()
-            .env("PATH", SEARCH_PATH)
-            .env("HOME", self.scratch)
-            .env("LC_ALL", "C");
-        let launch = Launch { side: Side::Left, command, is_stdout_received: false };
-        Process::start(launch, self.scratch.join(name), &self.scratch.join("unused"))
+        let launch = Launch::bare(Side::Left, Command::new(&self.godwit), self.scratch).args(arguments).args(last);
+        Process::start(launch, self.scratch.join(name))
     }
 }
 

@@ -55,7 +55,7 @@ impl<'a> Flow<'a> {
         let site = Site { left, right, file, received: &received, scratch: &logs, programs };
         let Transfer { listener, readiness, connector } = peer.transfer(&site)?;
         let counters_before = [counters(left), counters(right)];
-        let mut listener = Process::start(listener, logs.join("listener.log"), &site.target())?;
+        let mut listener = Process::start(listener, logs.join("listener.log"))?;
         wait_until_ready(&mut listener, readiness)?;
         let tcp = peer.tcp().map(|congestion| TcpReadBack { wanted: congestion.to_string(), ..TcpReadBack::default() });
         let (launch, growth, started) = (Some(connector), Growth::default(), Instant::now());
@@ -67,7 +67,7 @@ impl<'a> Flow<'a> {
         if let Some(launch) = self.launch.take() {
             self.started = Instant::now();
             let log = self.place.directory.join("scratch/connector.log");
-            self.connector = Some(Process::start(launch, log, &self.target())?);
+            self.connector = Some(Process::start(launch, log)?);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ pub(crate) mod content;
 mod flow;
 mod growth;
 mod kernel_settings;
-pub(crate) mod proc;
+mod proc;
 pub(crate) mod process;
 mod sent_again;
 pub(crate) mod socket_table;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use wait4::Wait4 as _;
 
-use super::proc;
+use super::proc::{self, ProcessStat};
 use crate::error::{LastLine, TransferError};
 use crate::network::Side;
 use crate::peer::Launch;
@@ -34,14 +34,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it. What it prints goes to the log, or its standard output to `received` if that is what it receives.
-    pub(crate) fn start(launch: Launch, log: PathBuf, received: &Path) -> Result<Self, TransferError> {
-        let Launch { side, mut command, is_stdout_received } = launch;
+    /// Starts it. What it prints goes to the log, unless its standard output is what it receives.
+    pub(crate) fn start(launch: Launch, log: PathBuf) -> Result<Self, TransferError> {
+        let Launch { side, mut command, received } = launch;
         let create =
             |path: &Path| File::create(path).map_err(|source| TransferError::Write { path: path.to_owned(), source });
         let output = create(&log)?;
-        let stdout =
-            if is_stdout_received { create(received)? } else { output.try_clone().map_err(TransferError::Wait)? };
+        let stdout = match received {
+            Some(path) => create(&path)?,
+            None => output.try_clone().map_err(TransferError::Wait)?,
+        };
         // A group of its own, so that an interrupt from the terminal ends us first, and we end it.
         command.stdout(stdout).stderr(output).process_group(0);
         let program = command.get_program().into();
@@ -57,7 +59,7 @@ impl Process {
 
     /// Takes note of what it and its descendants have cost until now: those that are killed later tell nobody.
     pub(crate) fn look(&mut self) {
-        let tree = proc::tree(self.pid().as_raw_nonzero().get());
+        let tree = self.tree();
         self.usage.cpu_s = self.usage.cpu_s.max(proc::cpu_s(&tree));
         let resident = tree.iter().map(|process| proc::resident_bytes_max(process.pid)).max();
         self.usage.resident_bytes_max = self.usage.resident_bytes_max.max(resident.unwrap_or(0));
@@ -76,7 +78,7 @@ impl Process {
             return Ok(status);
         }
         self.look();
-        let tree = proc::tree(self.pid().as_raw_nonzero().get());
+        let tree = self.tree();
         if !self.has_ended() {
             // Fails only if it ends right now.
             let _ = kill_process(self.pid(), Signal::TERM);
@@ -97,6 +99,11 @@ impl Process {
         self.usage.cpu_s = self.usage.cpu_s.max(cpu_s);
         self.status = Some(used.status);
         Ok(used.status)
+    }
+
+    /// The CPU time of it and its descendants until now.
+    pub(crate) fn cpu_s(&self) -> f64 {
+        proc::cpu_s(&self.tree())
     }
 
     /// What it cost, with all descendants, as far as it is known.
@@ -121,6 +128,10 @@ impl Process {
         LastLine(line.chars().take(LINE_CHARACTERS_MAX).collect())
     }
 
+    fn tree(&self) -> Vec<ProcessStat> {
+        proc::tree(self.pid().as_raw_nonzero().get())
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
@@ -142,8 +153,8 @@ mod tests {
     fn start(directory: &Path, script: &str) -> Process {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let launch = Launch { side: Side::Left, command, is_stdout_received: false };
-        Process::start(launch, directory.join("log"), &directory.join("received")).expect("sh starts")
+        let launch = Launch { side: Side::Left, command, received: None };
+        Process::start(launch, directory.join("log")).expect("sh starts")
     }
 
     #[test]

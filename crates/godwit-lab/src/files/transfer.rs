@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Downloader;
 use super::contender::{ask_digest, has_digest};
 use crate::bench::process::Process;
-use crate::bench::{content, proc, socket_table, wait_until_ready};
+use crate::bench::{content, socket_table, wait_until_ready};
 use crate::error::TransferError;
 use crate::peer::{PORT, Site, Transfer};
 use crate::results::TcpReadBack;
@@ -41,17 +41,16 @@ pub(crate) struct Measured {
 
 pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) -> Result<Measured, TransferError> {
     let Transfer { listener, readiness, connector } = downloader.transfer(site)?;
-    let log = |name: &str| site.scratch.join(name);
-    let mut server = Process::start(listener, log("server.log"), &log("unused"))?;
+    let mut server = Process::start(listener, site.scratch.join("server.log"))?;
     wait_until_ready(&mut server, readiness)?;
     if downloader.is_warmed() {
         warm(site)?;
     }
     touch(site).map_err(|source| TransferError::Write { path: site.target(), source })?;
     let mut tcp = TcpReadBack::default();
-    let cpu_before_s = cpu_s(&server);
+    let cpu_before_s = server.cpu_s();
     let started = Instant::now();
-    let mut client = Process::start(connector, log("client.log"), &log("unused"))?;
+    let mut client = Process::start(connector, site.scratch.join("client.log"))?;
     let mut glanced = started;
     let mut has_looked = false;
     while !client.has_ended() && started.elapsed() < TIME_MAX {
@@ -67,7 +66,7 @@ pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) 
     }
     let seconds = started.elapsed().as_secs_f64();
     let status = client.finish()?;
-    let sender_cpu_s = cpu_s(&server) - cpu_before_s;
+    let sender_cpu_s = server.cpu_s() - cpu_before_s;
     server.finish()?;
     if !status.success() {
         return Err(TransferError::ClientEnded { status, said: client.last_line() });
@@ -85,7 +84,7 @@ pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) 
 
 /// Lets the server compute the SHA-256 before anybody looks at the clock.
 fn warm(site: &Site) -> Result<(), TransferError> {
-    let mut asking = Process::start(ask_digest(site), site.scratch.join("head"), &site.scratch.join("unused"))?;
+    let mut asking = Process::start(ask_digest(site), site.scratch.join("head"))?;
     let started = Instant::now();
     while !asking.has_ended() && started.elapsed() < TIME_MAX {
         sleep(LOOK_AGAIN_AFTER);
@@ -113,8 +112,4 @@ fn check(site: &Site, must_compare: bool) -> Result<u64, TransferError> {
         false => sent_bytes == received_bytes,
     };
     if is_as_sent { Ok(received_bytes) } else { Err(TransferError::Differs { received_bytes, sent_bytes }) }
-}
-
-fn cpu_s(process: &Process) -> f64 {
-    proc::cpu_s(&proc::tree(process.id().cast_signed()))
 }

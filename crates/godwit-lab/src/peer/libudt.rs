@@ -30,7 +30,7 @@ pub(crate) fn receiver(policy: &Policy, site: &Site) -> Result<Transfer, SetUpEr
 pub(crate) fn sender(site: &Site) -> Result<Transfer, SetUpError> {
     let address = format!("{}:{PORT}", site.right.addr());
     let mut listener = Launch::new(site, Side::Right, site.programs.godwit()).args(["cat", "--listen", &address]);
-    listener.is_stdout_received = true;
+    listener.received = Some(site.target());
     let mut connector = send(site, "--connect");
     connector.command.arg(address);
     Ok(Transfer { listener, readiness: Readiness::Udp(PORT), connector })

@@ -16,7 +16,6 @@ use std::str::FromStr;
 
 pub use program::{Missing, Programs};
 pub use site::Site;
-pub(crate) use transfer::SEARCH_PATH;
 pub use transfer::{Launch, Readiness, SetUpError, Transfer};
 
 /// Every peer listens here, in a namespace of its own.

@@ -1,7 +1,7 @@
 //! The two processes of a transfer, ready to be started.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Site;
@@ -25,8 +25,8 @@ pub struct Launch {
     pub side: Side,
     /// The command, already inside that host's namespace.
     pub command: Command,
-    /// Whether its standard output is the file that it receives; otherwise it goes to the log.
-    pub is_stdout_received: bool,
+    /// Where its standard output goes if that is the file that it receives; otherwise it goes to the log.
+    pub received: Option<PathBuf>,
 }
 
 /// A listener is ready when its port is open.
@@ -64,12 +64,16 @@ pub enum SetUpError {
 }
 
 impl Launch {
-    /// A process on a side's host, with nothing of the caller's environment: no proxy, no settings of ours, no locale.
+    /// A process on a side's host.
     pub(crate) fn new(site: &Site, side: Side, program: impl AsRef<std::ffi::OsStr>) -> Self {
-        let mut command = site.host(side).command(program);
-        command.env_clear().env("PATH", SEARCH_PATH).env("HOME", site.scratch).env("LC_ALL", "C");
-        command.current_dir(site.scratch).stdin(Stdio::null());
-        Self { side, command, is_stdout_received: false }
+        Self::bare(side, site.host(side).command(program), site.scratch)
+    }
+
+    /// A process with nothing of the caller's environment: no proxy, no settings of ours, no locale.
+    pub(crate) fn bare(side: Side, mut command: Command, home: &Path) -> Self {
+        command.env_clear().env("PATH", SEARCH_PATH).env("HOME", home).env("LC_ALL", "C");
+        command.current_dir(home).stdin(Stdio::null());
+        Self { side, command, received: None }
     }
 
     /// Adds arguments.

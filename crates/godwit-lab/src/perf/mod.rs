@@ -97,15 +97,8 @@ fn transfer(
     scratch: &Path,
 ) -> Result<Measured, TransferError> {
     let start = |side: Side, program: PathBuf, arguments: Vec<String>| {
-        let mut command = ground.command(side, program);
-        command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", crate::peer::SEARCH_PATH)
-            .env("HOME", scratch)
-            .env("LC_ALL", "C");
-        let launch = Launch { side, command, is_stdout_received: false };
-        Process::start(launch, scratch.join(side.name()), &scratch.join("unused"))
+        let launch = Launch::bare(side, ground.command(side, program), scratch).args(arguments);
+        Process::start(launch, scratch.join(side.name()))
     };
     let program = contender.program(programs);
     let mut receiver = start(Side::Right, program.clone(), contender.receive(ground.address(Side::Right), scratch))?;

@@ -14,11 +14,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::bench::process::Process;
+use crate::bench::{log, process::Process};
 use crate::error::{BenchError, TransferError};
 use crate::network::Side;
 use crate::peer::{Launch, Programs};
-use crate::perf::wait_for;
 use crate::scratch;
 
 /// How long the server may take to listen, and the client to connect.
@@ -112,7 +111,7 @@ impl Trial<'_> {
         let (mut server, url) = self.serve()?;
         let sockets = sockets.to_string();
         let mut client = self.client(&format!("{url}{file}"), connections, &["--sockets", &sockets])?;
-        let result = wait_for(&mut client, TRANSFER_TIME_MAX, result)?;
+        let result = client.wait_for(TRANSFER_TIME_MAX, log::json_object)?;
         server.look();
         let usage = server.usage();
         Ok(Run {
@@ -128,14 +127,14 @@ impl Trial<'_> {
         let (mut server, url) = self.serve()?;
         let time = (SETTLE + idle + MARGIN).as_secs().to_string() + "s";
         let mut client = self.client(&format!("{url}each"), connections, &["--idle", &time])?;
-        wait_for(&mut client, START_TIME_MAX, |log| log.contains("connections in").then_some(()))?;
+        client.wait_for(START_TIME_MAX, |log| log.contains("connections in").then_some(()))?;
         sleep(SETTLE);
         let before = server.cpu_s();
         sleep(idle);
         let server_cpu_seconds = server.cpu_s() - before;
         server.glance();
         let server_resident_bytes_max = server.usage().resident_bytes_max;
-        let result = wait_for(&mut client, START_TIME_MAX, result)?;
+        let result = client.wait_for(START_TIME_MAX, log::json_object)?;
         Ok(Run {
             server_sockets: self.server_sockets,
             client: result,
@@ -150,10 +149,7 @@ impl Trial<'_> {
         let limits = ["--max-connections", "20000", "--max-connections-per-address", "20000", "--idle-timeout", "1h"];
         let arguments = ["serve", "--listen", "udt://127.0.0.1:0", "--udt-sockets", &sockets];
         let mut server = self.start("server", &[&arguments[..], &limits].concat(), Some(self.scratch))?;
-        let url = wait_for(&mut server, START_TIME_MAX, |log| {
-            log.split_inclusive('\n')
-                .find_map(|line| line.strip_suffix('\n')?.strip_prefix("listening on ").map(str::to_owned))
-        })?;
+        let url = server.wait_for(START_TIME_MAX, |printed| log::after(printed, "listening on ").map(str::to_owned))?;
         Ok((server, url))
     }
 
@@ -171,12 +167,6 @@ impl Trial<'_> {
 fn create(path: &Path, bytes: u64) -> Result<(), BenchError> {
     let created = File::create(path).and_then(|file| file.set_len(bytes));
     created.map_err(|source| BenchError::Write { path: path.to_owned(), source })
-}
-
-/// The object that the client ends with.
-fn result(log: &str) -> Option<Value> {
-    let lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    lines.filter(|line| line.starts_with('{')).find_map(|line| serde_json::from_str(line).ok())
 }
 
 impl fmt::Display for Run {
@@ -204,17 +194,5 @@ impl fmt::Display for Run {
                 1e9 * self.server_cpu_seconds / number("bytes")
             ),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_result_is_read_when_its_line_is_complete() {
-        let log = "7 connections in 0.1 s\n{\"transfers\":7}\n";
-        assert_eq!(result(log).expect("a result")["transfers"], 7);
-        assert_eq!(result(log.trim_end()), None);
     }
 }

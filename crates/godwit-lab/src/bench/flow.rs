@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::growth::{Growth, received_bytes};
@@ -10,13 +9,9 @@ use super::process::Process;
 use super::{content, proc, sent_again, socket_table};
 use crate::error::TransferError;
 use crate::network::{Counters, Host, Side};
-use crate::peer::{Launch, PORT, Peer, Programs, Readiness, Site, Transfer};
+use crate::peer::{Launch, PORT, Peer, Programs, Site, Transfer};
 use crate::results::{Outcome, Run, TcpReadBack, Usage};
 use crate::scratch;
-
-/// A listener that has not opened its port by then never will.
-const READY_SECONDS_MAX: u64 = 10;
-const READY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A transfer that is prepared, runs or has ended.
 #[derive(Debug)]
@@ -56,7 +51,7 @@ impl<'a> Flow<'a> {
         let Transfer { listener, readiness, connector } = peer.transfer(&site)?;
         let counters_before = [counters(left), counters(right)];
         let mut listener = Process::start(listener, logs.join("listener.log"))?;
-        wait_until_ready(&mut listener, readiness)?;
+        listener.wait_until_ready(readiness)?;
         let tcp = peer.tcp().map(|congestion| TcpReadBack { wanted: congestion.to_string(), ..TcpReadBack::default() });
         let (launch, growth, started) = (Some(connector), Growth::default(), Instant::now());
         Ok(Self { peer, place, listener, launch, connector: None, started, growth, tcp, counters_before })
@@ -198,25 +193,6 @@ impl<'a> Flow<'a> {
     fn ends(&self) -> impl Iterator<Item = &Process> {
         std::iter::once(&self.listener).chain(&self.connector)
     }
-}
-
-/// Waits until the port of a listener is open.
-pub(crate) fn wait_until_ready(listener: &mut Process, readiness: Readiness) -> Result<(), TransferError> {
-    let begin = Instant::now();
-    let is_open = |process: &Process| match readiness {
-        Readiness::Tcp(port) => proc::is_port_open(process.id(), "tcp", port),
-        Readiness::Udp(port) => proc::is_port_open(process.id(), "udp", port),
-    };
-    while !is_open(listener) {
-        if listener.has_ended() {
-            return Err(TransferError::ListenerEnded { status: listener.finish()?, said: listener.last_line() });
-        }
-        if begin.elapsed() > Duration::from_secs(READY_SECONDS_MAX) {
-            return Err(TransferError::NotListening { seconds: READY_SECONDS_MAX, said: listener.last_line() });
-        }
-        sleep(READY_INTERVAL);
-    }
-    Ok(())
 }
 
 /// The counters of a namespace.

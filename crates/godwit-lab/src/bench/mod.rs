@@ -4,6 +4,7 @@ pub(crate) mod content;
 mod flow;
 mod growth;
 mod kernel_settings;
+pub(crate) mod log;
 mod proc;
 pub(crate) mod process;
 mod sent_again;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub(crate) use flow::wait_until_ready;
 use flow::{Flow, Place};
 use watch::Watch;
 

@@ -14,11 +14,13 @@ use wait4::Wait4 as _;
 use super::proc::{self, ProcessStat};
 use crate::error::{LastLine, TransferError};
 use crate::network::Side;
-use crate::peer::Launch;
+use crate::peer::{Launch, Readiness};
 use crate::results::Usage;
 
 /// How long a process may take to end by itself when it is asked to, before it is killed: more than `godwit serve` lets transfers finish.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(7);
+/// A listener that has not opened its port by then never will.
+const READY_TIME_MAX: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// A line of a log in a table.
 const LINE_CHARACTERS_MAX: usize = 200;
@@ -57,6 +59,34 @@ impl Process {
         self.status.is_some() || !matches!(waitid(WaitId::Pid(self.pid()), options), Ok(None))
     }
 
+    /// Waits until its port is open.
+    pub(crate) fn wait_until_ready(&mut self, readiness: Readiness) -> Result<(), TransferError> {
+        let is_open = |process: &Self| match readiness {
+            Readiness::Tcp(port) => proc::is_port_open(process.child.id(), "tcp", port),
+            Readiness::Udp(port) => proc::is_port_open(process.child.id(), "udp", port),
+        };
+        let ended = |status, said| TransferError::ListenerEnded { status, said };
+        self.wait(READY_TIME_MAX, |process| is_open(process).then_some(()), ended)
+    }
+
+    /// Waits until its log says something.
+    pub(crate) fn wait_for<T>(
+        &mut self,
+        limit: Duration,
+        find: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, TransferError> {
+        let ended = |status, said| TransferError::ClientEnded { status, said };
+        self.wait(limit, |process| find(&process.log()), ended)
+    }
+
+    /// Waits until it has ended, or the time is over.
+    pub(crate) fn wait_for_end(&self, limit: Duration) {
+        let started = Instant::now();
+        while !self.has_ended() && started.elapsed() < limit {
+            sleep(LOOK_AGAIN_AFTER);
+        }
+    }
+
     /// Takes note of what it and its descendants have cost until now: those that are killed later tell nobody.
     pub(crate) fn look(&mut self) {
         let tree = self.tree();
@@ -82,10 +112,7 @@ impl Process {
         if !self.has_ended() {
             // Fails only if it ends right now.
             let _ = kill_process(self.pid(), Signal::TERM);
-            let asked = Instant::now();
-            while !self.has_ended() && asked.elapsed() < FAREWELL_TIME_MAX {
-                sleep(LOOK_AGAIN_AFTER);
-            }
+            self.wait_for_end(FAREWELL_TIME_MAX);
         }
         if !self.has_ended() {
             let _ = kill_process(self.pid(), Signal::KILL);
@@ -111,10 +138,6 @@ impl Process {
         self.usage
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     pub(crate) fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
@@ -126,6 +149,29 @@ impl Process {
         let last = lines.next().unwrap_or_default();
         let line = std::iter::once(last).chain(lines).find(|line| line.starts_with("error")).unwrap_or(last);
         LastLine(line.chars().take(LINE_CHARACTERS_MAX).collect())
+    }
+
+    fn wait<T>(
+        &mut self,
+        limit: Duration,
+        find: impl Fn(&Self) -> Option<T>,
+        ended: impl Fn(ExitStatus, LastLine) -> TransferError,
+    ) -> Result<T, TransferError> {
+        let started = Instant::now();
+        loop {
+            // Asked first, so that what it did right before its end is found.
+            let has_ended = self.has_ended();
+            if let Some(found) = find(self) {
+                return Ok(found);
+            }
+            if has_ended {
+                return Err(ended(self.finish()?, self.last_line()));
+            }
+            if started.elapsed() > limit {
+                return Err(TransferError::NotListening { seconds: limit.as_secs(), said: self.last_line() });
+            }
+            sleep(LOOK_AGAIN_AFTER);
+        }
     }
 
     fn tree(&self) -> Vec<ProcessStat> {

@@ -1,5 +1,7 @@
 //! The share of packets that were sent again.
 
+use super::log;
+
 /// Pairs of names under which senders tell: packets sent again, and packets sent, in all.
 const NAMES: [(&str, &str); 3] = [
     ("retransmitted_packets", "sent_packets"), // godwit serve, when a connection ends
@@ -13,12 +15,9 @@ pub(crate) fn share(part: u64, whole: u64) -> Option<f64> {
 }
 
 /// What the sender's log says last, if it says something.
-pub(crate) fn told(log: &str) -> Option<f64> {
-    log.lines().rev().find_map(|line| {
-        let value = |name: &str| {
-            let mut pairs = line.split_ascii_whitespace().filter_map(|word| word.split_once('='));
-            pairs.find(|(candidate, _)| *candidate == name).and_then(|(_, value)| value.parse::<u64>().ok())
-        };
+pub(crate) fn told(text: &str) -> Option<f64> {
+    text.lines().rev().find_map(|line| {
+        let value = |name: &str| log::value(line, name)?.parse::<u64>().ok();
         NAMES.iter().find_map(|&(part, whole)| share(value(part)?, value(whole)?))
     })
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Downloader;
 use super::contender::{ask_digest, has_digest};
 use crate::bench::process::Process;
-use crate::bench::{content, socket_table, wait_until_ready};
+use crate::bench::{content, socket_table};
 use crate::error::TransferError;
 use crate::peer::{PORT, Site, Transfer};
 use crate::results::TcpReadBack;
@@ -42,7 +42,7 @@ pub(crate) struct Measured {
 pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) -> Result<Measured, TransferError> {
     let Transfer { listener, readiness, connector } = downloader.transfer(site)?;
     let mut server = Process::start(listener, site.scratch.join("server.log"))?;
-    wait_until_ready(&mut server, readiness)?;
+    server.wait_until_ready(readiness)?;
     if downloader.is_warmed() {
         warm(site)?;
     }
@@ -85,10 +85,7 @@ pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) 
 /// Lets the server compute the SHA-256 before anybody looks at the clock.
 fn warm(site: &Site) -> Result<(), TransferError> {
     let mut asking = Process::start(ask_digest(site), site.scratch.join("head"))?;
-    let started = Instant::now();
-    while !asking.has_ended() && started.elapsed() < TIME_MAX {
-        sleep(LOOK_AGAIN_AFTER);
-    }
+    asking.wait_for_end(TIME_MAX);
     let status = asking.finish()?;
     if status.success() && has_digest(&asking.log()) {
         return Ok(());

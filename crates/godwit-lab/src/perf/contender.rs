@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bench::log;
 use crate::peer::{Congestion, Programs};
 
 /// A way to move bytes from one process to another.
@@ -112,7 +113,7 @@ impl Contender {
     /// Where the receiver says that it listens.
     pub(crate) fn listening_at(self, log: &str) -> Option<String> {
         let start = if self == Self::Libudt { "bound address=" } else { "listening on " };
-        complete_lines(log).find_map(|line| line.strip_prefix(start)).map(str::to_owned)
+        log::after(log, start).map(str::to_owned)
     }
 
     /// Whether the result stands in the sender's log.
@@ -123,14 +124,12 @@ impl Contender {
     /// Bytes that arrived, and in how many seconds.
     pub(crate) fn result(self, log: &str) -> Option<(u64, f64)> {
         if self.is_told_by_sender() {
-            let object = complete_lines(log).find(|line| line.starts_with('{'))?;
-            let object: serde_json::Value = serde_json::from_str(object).ok()?;
+            let object = log::json_object(log)?;
             return Some((object["bytes"].as_u64()?, object["seconds"].as_f64()?));
         }
-        let line = complete_lines(log).find_map(|line| line.strip_prefix("received "))?;
-        let value = |name: &str| line.split(' ').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        let time_us: f64 = value("elapsed_us")?.parse().ok()?;
-        Some((value("bytes")?.parse().ok()?, time_us / 1e6))
+        let line = log::after(log, "received ")?;
+        let time_us: f64 = log::value(line, "elapsed_us")?.parse().ok()?;
+        Some((log::value(line, "bytes")?.parse().ok()?, time_us / 1e6))
     }
 }
 
@@ -154,11 +153,6 @@ fn certificate(scratch: &Path) -> String {
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(ToString::to_string).collect()
-}
-
-/// A line that is still being written says nothing yet.
-fn complete_lines(log: &str) -> impl Iterator<Item = &str> {
-    log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
 }
 
 #[cfg(test)]

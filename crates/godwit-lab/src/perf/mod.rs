@@ -11,8 +11,7 @@ mod result;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use contender::{Contender, UnknownContender};
 pub use place::{Place, PlaceError};
@@ -31,7 +30,6 @@ use place::Ground;
 const LISTEN_TIME_MAX: Duration = Duration::from_secs(10);
 /// Beyond the time that a transfer is to take: connecting, and telling what it came to.
 const GRACE: Duration = Duration::from_secs(20);
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// What a user may choose.
 #[derive(Debug, Clone)]
@@ -102,41 +100,12 @@ fn transfer(
     };
     let program = contender.program(programs);
     let mut receiver = start(Side::Right, program.clone(), contender.receive(ground.address(Side::Right), scratch))?;
-    let address = wait_for(&mut receiver, LISTEN_TIME_MAX, |log| contender.listening_at(log))?;
+    let address = receiver.wait_for(LISTEN_TIME_MAX, |log| contender.listening_at(log))?;
     let mut sender = start(Side::Left, program, contender.send(&address, options.duration, scratch))?;
-    let limit = options.duration + GRACE;
     // Whoever of the two knows the result says it before it ends.
-    if contender.is_told_by_sender() {
-        wait_for(&mut sender, limit, |log| contender.result(log))?;
-    } else {
-        wait_for(&mut receiver, limit, |log| contender.result(log))?;
-    }
+    let teller = if contender.is_told_by_sender() { &mut sender } else { &mut receiver };
+    let (bytes, seconds) = teller.wait_for(options.duration + GRACE, |log| contender.result(log))?;
     sender.finish()?;
     receiver.finish()?;
-    let log = if contender.is_told_by_sender() { sender.log() } else { receiver.log() };
-    let (bytes, seconds) = contender.result(&log).expect("it was there before the process was asked to end");
     Ok(Measured { bytes, seconds, sender_cpu_s: sender.usage().cpu_s, receiver_cpu_s: receiver.usage().cpu_s })
-}
-
-/// Waits until the log of a process says something.
-pub(crate) fn wait_for<T>(
-    process: &mut Process,
-    limit: Duration,
-    look: impl Fn(&str) -> Option<T>,
-) -> Result<T, TransferError> {
-    let started = Instant::now();
-    loop {
-        let has_ended = process.has_ended();
-        if let Some(found) = look(&process.log()) {
-            return Ok(found);
-        }
-        if has_ended {
-            let status = process.finish()?;
-            return Err(TransferError::ClientEnded { status, said: process.last_line() });
-        }
-        if started.elapsed() > limit {
-            return Err(TransferError::NotListening { seconds: limit.as_secs(), said: process.last_line() });
-        }
-        sleep(LOOK_AGAIN_AFTER);
-    }
 }

@@ -18,6 +18,7 @@ use crate::bench::{log, process::Process};
 use crate::error::{BenchError, TransferError};
 use crate::network::Side;
 use crate::peer::{Launch, Programs};
+use crate::results::cpu_s_per_gb;
 use crate::scratch;
 
 /// How long the server may take to listen, and the client to connect.
@@ -191,7 +192,7 @@ impl fmt::Display for Run {
                 number("jain_index"),
                 number("bits_per_second_min") / 1e6,
                 number("bits_per_second_max") / 1e6,
-                1e9 * self.server_cpu_seconds / number("bytes")
+                cpu_s_per_gb(self.server_cpu_seconds, number("bytes") as u64)
             ),
         }
     }

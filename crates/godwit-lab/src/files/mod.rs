@@ -16,7 +16,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 pub use contender::{Downloader, UnknownDownloader};
-pub use result::{FilesResults, FilesRun, FilesTable};
+pub use result::{Download, FilesResults, FilesRun, FilesTable};
 
 use crate::bench::content;
 use crate::error::BenchError;

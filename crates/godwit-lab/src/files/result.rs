@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Downloader;
-use super::transfer::Measured;
 use crate::error::TransferError;
-use crate::results::{Machine, Spread};
+use crate::results::{Machine, Measured, Spread, show};
 
 /// One start of `godwit-lab files`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,22 +29,25 @@ pub struct FilesRun {
     pub downloader: Downloader,
     /// From 0.
     pub round: u32,
-    /// What arrived.
-    pub bytes: u64,
-    /// From the start of the client's process to its end.
-    pub seconds: f64,
-    /// CPU time of the server meanwhile.
-    pub sender_cpu_s: f64,
-    /// CPU time of the client, from its start to its end.
-    pub receiver_cpu_s: f64,
+    /// What it came to.
+    #[serde(flatten)]
+    pub download: Download,
+    /// Why it failed.
+    pub failed: Option<String>,
+}
+
+/// What a download came to.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Download {
+    /// From the start of the client's process to its end; of the server's process meanwhile, and of the whole client's.
+    #[serde(flatten)]
+    pub measured: Measured,
     /// The server's highest resident size.
     pub sender_resident_bytes: u64,
     /// The client's highest resident size.
     pub receiver_resident_bytes: u64,
     /// Read back from the kernel, of the server's TCP connections.
     pub congestion: Vec<String>,
-    /// Why it failed.
-    pub failed: Option<String>,
 }
 
 /// Medians, and ratios of medians to curl's.
@@ -53,45 +55,14 @@ pub struct FilesRun {
 pub struct FilesTable<'a>(pub &'a FilesResults);
 
 impl FilesRun {
-    pub(super) fn new(downloader: Downloader, round: u32, transfer: Result<Measured, TransferError>) -> Self {
-        let mut run = Self {
-            downloader,
-            round,
-            bytes: 0,
-            seconds: 0.0,
-            sender_cpu_s: 0.0,
-            receiver_cpu_s: 0.0,
-            sender_resident_bytes: 0,
-            receiver_resident_bytes: 0,
-            congestion: Vec::new(),
-            failed: None,
-        };
+    pub(super) fn new(downloader: Downloader, round: u32, transfer: Result<Download, TransferError>) -> Self {
         match transfer {
-            Ok(measured) => {
-                run.bytes = measured.bytes;
-                run.seconds = measured.seconds;
-                (run.sender_cpu_s, run.receiver_cpu_s) = (measured.sender_cpu_s, measured.receiver_cpu_s);
-                run.sender_resident_bytes = measured.sender_resident_bytes;
-                run.receiver_resident_bytes = measured.receiver_resident_bytes;
-                run.failed = wrong_congestion(downloader, &measured.congestion);
-                run.congestion = measured.congestion;
+            Ok(download) => {
+                let failed = wrong_congestion(downloader, &download.congestion);
+                Self { downloader, round, download, failed }
             }
-            Err(error) => run.failed = Some(error.to_string()),
+            Err(error) => Self { downloader, round, download: Download::default(), failed: Some(error.to_string()) },
         }
-        run
-    }
-
-    /// The goodput, in bits per second.
-    pub fn goodput_bits_per_s(&self) -> f64 {
-        self.bytes as f64 * 8.0 / self.seconds.max(1e-9)
-    }
-
-    fn sender_cpu_s_per_gb(&self) -> f64 {
-        self.sender_cpu_s * 1e9 / self.bytes.max(1) as f64
-    }
-
-    fn receiver_cpu_s_per_gb(&self) -> f64 {
-        self.receiver_cpu_s * 1e9 / self.bytes.max(1) as f64
     }
 }
 
@@ -104,9 +75,9 @@ fn wrong_congestion(downloader: Downloader, seen: &[String]) -> Option<String> {
 
 impl FilesResults {
     /// Least, middle and greatest of what the runs of one came to.
-    fn spread(&self, downloader: Downloader, value: impl Fn(&FilesRun) -> f64) -> Option<Spread> {
+    fn spread(&self, downloader: Downloader, value: fn(&Download) -> f64) -> Option<Spread> {
         let runs = self.runs.iter().filter(|run| run.downloader == downloader && run.failed.is_none());
-        Spread::of(runs.map(value))
+        Spread::of(runs.map(|run| value(&run.download)))
     }
 }
 
@@ -116,16 +87,17 @@ impl fmt::Display for FilesRun {
         if let Some(why) = &self.failed {
             return write!(f, " FAILED: {why}");
         }
+        let Download { measured, sender_resident_bytes, receiver_resident_bytes, congestion } = &self.download;
         write!(
             f,
             " {:7.2} Gbit/s in {:.3} s, CPU s/GB out {:.3}, in {:.3}, MB out {:.1}, in {:.1} {}",
-            self.goodput_bits_per_s() / 1e9,
-            self.seconds,
-            self.sender_cpu_s_per_gb(),
-            self.receiver_cpu_s_per_gb(),
-            self.sender_resident_bytes as f64 / 1e6,
-            self.receiver_resident_bytes as f64 / 1e6,
-            self.congestion.join(" ")
+            measured.goodput_bits_per_s() / 1e9,
+            measured.seconds,
+            measured.sender_cpu_s_per_gb(),
+            measured.receiver_cpu_s_per_gb(),
+            *sender_resident_bytes as f64 / 1e6,
+            *receiver_resident_bytes as f64 / 1e6,
+            congestion.join(" ")
         )
     }
 }
@@ -133,19 +105,21 @@ impl fmt::Display for FilesRun {
 impl fmt::Display for FilesTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(results) = *self;
-        let curl = results.spread(Downloader::CurlCubic, FilesRun::goodput_bits_per_s);
+        let goodput = |downloader| results.spread(downloader, |download| download.measured.goodput_bits_per_s());
+        let curl = goodput(Downloader::CurlCubic);
         writeln!(f, "| {} bytes | Gbit/s | to curl | CPU s/GB out | in | peak MB out | in |", results.bytes)?;
         writeln!(f, "|---|---|---|---|---|---|---|")?;
         for downloader in Downloader::ALL {
-            let spread = |value: fn(&FilesRun) -> f64| results.spread(downloader, value);
-            let Some(rate) = spread(|run| run.goodput_bits_per_s() / 1e9) else { continue };
-            let ratio = curl.map_or_else(String::new, |curl| format!("{:.2}", rate.median * 1e9 / curl.median));
-            let cost = |value| spread(value).map_or_else(String::new, |spread| format!("{spread:.3}"));
-            let memory = |value| spread(value).map_or_else(String::new, |spread| format!("{spread:.0}"));
-            let (cpu_out, cpu_in) = (cost(FilesRun::sender_cpu_s_per_gb), cost(FilesRun::receiver_cpu_s_per_gb));
-            let memory_out = memory(|run| run.sender_resident_bytes as f64 / 1e6);
-            let memory_in = memory(|run| run.receiver_resident_bytes as f64 / 1e6);
-            writeln!(f, "| {downloader} | {rate:.2} | {ratio} | {cpu_out} | {cpu_in} | {memory_out} | {memory_in} |")?;
+            let Some(own) = goodput(downloader) else { continue };
+            let rate = show(Some(own), 1e-9, 2);
+            let ratio = curl.map_or_else(String::new, |curl| format!("{:.2}", own.median / curl.median));
+            let cost = |value| show(results.spread(downloader, value), 1.0, 3);
+            let cpu_out = cost(|download| download.measured.sender_cpu_s_per_gb());
+            let cpu_in = cost(|download| download.measured.receiver_cpu_s_per_gb());
+            let memory = |value| show(results.spread(downloader, value), 1e-6, 0);
+            let memory_out = memory(|download| download.sender_resident_bytes as f64);
+            let memory_in = memory(|download| download.receiver_resident_bytes as f64);
+            writeln!(f, "| {downloader} | {rate} | {ratio} | {cpu_out} | {cpu_in} | {memory_out} | {memory_in} |")?;
         }
         Ok(())
     }
@@ -156,16 +130,14 @@ mod tests {
     use super::*;
 
     fn run(downloader: Downloader, seconds: f64, congestion: &str) -> FilesRun {
-        let measured = Measured {
-            bytes: 1_000_000_000,
-            seconds,
-            sender_cpu_s: 0.5,
-            receiver_cpu_s: 1.0,
+        let measured = Measured { bytes: 1_000_000_000, seconds, sender_cpu_s: 0.5, receiver_cpu_s: 1.0 };
+        let download = Download {
+            measured,
             sender_resident_bytes: 8_000_000,
             receiver_resident_bytes: 9_000_000,
             congestion: congestion.split_whitespace().map(str::to_owned).collect(),
         };
-        FilesRun::new(downloader, 0, Ok(measured))
+        FilesRun::new(downloader, 0, Ok(download))
     }
 
     #[test]

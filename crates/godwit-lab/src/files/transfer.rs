@@ -6,13 +6,13 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::Downloader;
 use super::contender::{ask_digest, has_digest};
+use super::{Download, Downloader};
 use crate::bench::process::Process;
 use crate::bench::{content, socket_table};
 use crate::error::TransferError;
 use crate::peer::{PORT, Site, Transfer};
-use crate::results::TcpReadBack;
+use crate::results::{Measured, TcpReadBack};
 
 /// Whoever takes longer hangs.
 const TIME_MAX: Duration = Duration::from_secs(300);
@@ -23,23 +23,7 @@ const GLANCE_INTERVAL: Duration = Duration::from_millis(50);
 /// The connections are looked at once, when they carry data. Of all peers, so that it slows all of them equally.
 const CONNECTIONS_AFTER: Duration = Duration::from_millis(200);
 
-/// What a download came to.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Measured {
-    pub(crate) bytes: u64,
-    /// From the start of the client's process to its end.
-    pub(crate) seconds: f64,
-    /// Of the server's process meanwhile, and of the client's.
-    pub(crate) sender_cpu_s: f64,
-    pub(crate) receiver_cpu_s: f64,
-    /// The highest of each.
-    pub(crate) sender_resident_bytes: u64,
-    pub(crate) receiver_resident_bytes: u64,
-    /// What the kernel said of the connections.
-    pub(crate) congestion: Vec<String>,
-}
-
-pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) -> Result<Measured, TransferError> {
+pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) -> Result<Download, TransferError> {
     let Transfer { listener, readiness, connector } = downloader.transfer(site)?;
     let mut server = Process::start(listener, site.scratch.join("server.log"))?;
     server.wait_until_ready(readiness)?;
@@ -47,10 +31,29 @@ pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) 
         warm(site)?;
     }
     touch(site).map_err(|source| TransferError::Write { path: site.target(), source })?;
-    let mut tcp = TcpReadBack::default();
     let cpu_before_s = server.cpu_s();
     let started = Instant::now();
     let mut client = Process::start(connector, site.scratch.join("client.log"))?;
+    let congestion = watch(&mut client, site, started);
+    let seconds = started.elapsed().as_secs_f64();
+    let status = client.finish()?;
+    let sender_cpu_s = server.cpu_s() - cpu_before_s;
+    server.finish()?;
+    if !status.success() {
+        return Err(TransferError::ClientEnded { status, said: client.last_line() });
+    }
+    let bytes = check(site, must_compare)?;
+    Ok(Download {
+        measured: Measured { bytes, seconds, sender_cpu_s, receiver_cpu_s: client.usage().cpu_s },
+        sender_resident_bytes: server.usage().resident_bytes_max,
+        receiver_resident_bytes: client.usage().resident_bytes_max,
+        congestion,
+    })
+}
+
+/// Until the client has ended; what the kernel said of the connections meanwhile.
+fn watch(client: &mut Process, site: &Site, started: Instant) -> Vec<String> {
+    let mut tcp = TcpReadBack::default();
     let mut glanced = started;
     let mut has_looked = false;
     while !client.has_ended() && started.elapsed() < TIME_MAX {
@@ -64,22 +67,7 @@ pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) 
             has_looked = true;
         }
     }
-    let seconds = started.elapsed().as_secs_f64();
-    let status = client.finish()?;
-    let sender_cpu_s = server.cpu_s() - cpu_before_s;
-    server.finish()?;
-    if !status.success() {
-        return Err(TransferError::ClientEnded { status, said: client.last_line() });
-    }
-    Ok(Measured {
-        bytes: check(site, must_compare)?,
-        seconds,
-        sender_cpu_s,
-        receiver_cpu_s: client.usage().cpu_s,
-        sender_resident_bytes: server.usage().resident_bytes_max,
-        receiver_resident_bytes: client.usage().resident_bytes_max,
-        congestion: tcp.seen,
-    })
+    tcp.seen
 }
 
 /// Lets the server compute the SHA-256 before anybody looks at the clock.

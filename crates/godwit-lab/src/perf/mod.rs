@@ -22,7 +22,7 @@ use crate::bench::process::Process;
 use crate::error::{BenchError, TransferError};
 use crate::network::Side;
 use crate::peer::{Launch, Programs};
-use crate::results::Machine;
+use crate::results::{Machine, Measured};
 use crate::scratch;
 use place::Ground;
 
@@ -74,17 +74,6 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<PerfResults,
         }
     }
     Ok(results)
-}
-
-/// What a transfer came to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Measured {
-    pub(crate) bytes: u64,
-    /// At the receiver, from the first byte to the last.
-    pub(crate) seconds: f64,
-    /// Of the whole processes.
-    pub(crate) sender_cpu_s: f64,
-    pub(crate) receiver_cpu_s: f64,
 }
 
 fn transfer(

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Contender, Measured, Place};
+use super::{Contender, Place};
 use crate::error::TransferError;
-use crate::results::{Machine, Spread};
+use crate::results::{Machine, Measured, Spread, show};
 
 /// One start of `godwit-lab perf`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,14 +28,9 @@ pub struct PerfRun {
     pub contender: Contender,
     /// From 0.
     pub round: u32,
-    /// What arrived.
-    pub bytes: u64,
-    /// In which time, at the receiver.
-    pub seconds: f64,
-    /// CPU time of the sending process, from its start to its end.
-    pub sender_cpu_s: f64,
-    /// CPU time of the receiving process, from its start to its end.
-    pub receiver_cpu_s: f64,
+    /// By the receiver's clock, from the first byte to the last; of the whole processes, from their start to their end.
+    #[serde(flatten)]
+    pub measured: Measured,
     /// Why it failed.
     pub failed: Option<String>,
 }
@@ -48,38 +43,17 @@ impl PerfRun {
     pub(super) fn new(contender: Contender, round: u32, transfer: Result<Measured, TransferError>) -> Self {
         let (measured, failed) = match transfer {
             Ok(measured) => (measured, None),
-            Err(error) => (Measured { bytes: 0, seconds: 0.0, sender_cpu_s: 0.0, receiver_cpu_s: 0.0 }, Some(error)),
+            Err(error) => (Measured::default(), Some(error.to_string())),
         };
-        Self {
-            contender,
-            round,
-            bytes: measured.bytes,
-            seconds: measured.seconds,
-            sender_cpu_s: measured.sender_cpu_s,
-            receiver_cpu_s: measured.receiver_cpu_s,
-            failed: failed.map(|error| error.to_string()),
-        }
-    }
-
-    /// The goodput, in bits per second.
-    pub fn goodput_bits_per_s(&self) -> f64 {
-        self.bytes as f64 * 8.0 / self.seconds.max(1e-9)
-    }
-
-    fn sender_cpu_s_per_gb(&self) -> f64 {
-        self.sender_cpu_s * 1e9 / self.bytes.max(1) as f64
-    }
-
-    fn receiver_cpu_s_per_gb(&self) -> f64 {
-        self.receiver_cpu_s * 1e9 / self.bytes.max(1) as f64
+        Self { contender, round, measured, failed }
     }
 }
 
 impl PerfResults {
     /// Least, middle and greatest of what the runs of one came to.
-    fn spread(&self, contender: Contender, value: impl Fn(&PerfRun) -> f64) -> Option<Spread> {
+    fn spread(&self, contender: Contender, value: fn(&Measured) -> f64) -> Option<Spread> {
         let runs = self.runs.iter().filter(|run| run.contender == contender && run.failed.is_none());
-        Spread::of(runs.map(value))
+        Spread::of(runs.map(|run| value(&run.measured)))
     }
 }
 
@@ -91,9 +65,9 @@ impl fmt::Display for PerfRun {
             None => write!(
                 f,
                 " {:7.2} Gbit/s, CPU s/GB out {:.3}, in {:.3}",
-                self.goodput_bits_per_s() / 1e9,
-                self.sender_cpu_s_per_gb(),
-                self.receiver_cpu_s_per_gb()
+                self.measured.goodput_bits_per_s() / 1e9,
+                self.measured.sender_cpu_s_per_gb(),
+                self.measured.receiver_cpu_s_per_gb()
             ),
         }
     }
@@ -102,22 +76,17 @@ impl fmt::Display for PerfRun {
 impl fmt::Display for PerfTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(results) = *self;
-        let goodput = |contender| results.spread(contender, PerfRun::goodput_bits_per_s);
-        let ratio = |own: Spread, to| match goodput(to) {
-            Some(other) => format!("{:.2}", own.median / other.median),
-            None => String::new(),
-        };
+        let goodput = |contender| results.spread(contender, Measured::goodput_bits_per_s);
         writeln!(f, "| {} | Gbit/s | to libudt | to quinn | CPU s/GB out | in |", results.place)?;
         writeln!(f, "|---|---|---|---|---|---|")?;
         for contender in Contender::ALL {
             let Some(own) = goodput(contender) else { continue };
-            let giga = Spread { min: own.min / 1e9, median: own.median / 1e9, max: own.max / 1e9 };
-            let (to_libudt, to_quinn) = (ratio(own, Contender::Libudt), ratio(own, Contender::Quinn));
-            let cost = |value: fn(&PerfRun) -> f64| {
-                results.spread(contender, value).map_or_else(String::new, |spread| format!("{spread:.3}"))
-            };
-            let (sender, receiver) = (cost(PerfRun::sender_cpu_s_per_gb), cost(PerfRun::receiver_cpu_s_per_gb));
-            writeln!(f, "| {contender} | {giga:.2} | {to_libudt} | {to_quinn} | {sender} | {receiver} |")?;
+            let ratio = |to| goodput(to).map_or_else(String::new, |other| format!("{:.2}", own.median / other.median));
+            let (to_libudt, to_quinn) = (ratio(Contender::Libudt), ratio(Contender::Quinn));
+            let cost = |value| show(results.spread(contender, value), 1.0, 3);
+            let (sender, receiver) = (cost(Measured::sender_cpu_s_per_gb), cost(Measured::receiver_cpu_s_per_gb));
+            let rate = show(Some(own), 1e-9, 2);
+            writeln!(f, "| {contender} | {rate} | {to_libudt} | {to_quinn} | {sender} | {receiver} |")?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub(crate) mod fixture;
 mod machine;
+mod measured;
 mod spread;
 mod summary;
 mod table;
@@ -10,9 +11,12 @@ mod table;
 use serde::{Deserialize, Serialize};
 
 pub use machine::Machine;
+pub use measured::Measured;
+pub(crate) use measured::cpu_s_per_gb;
 pub use spread::Spread;
 pub use summary::Summary;
 pub use table::Table;
+pub(crate) use table::show;
 
 use crate::network::{Calibration, Counters};
 
@@ -177,7 +181,7 @@ pub struct TcpReadBack {
 impl Run {
     /// The goodput, in bits per second.
     pub fn goodput_bits_per_s(&self) -> f64 {
-        self.bytes as f64 * 8.0 / self.seconds.max(1e-9)
+        measured::goodput_bits_per_s(self.bytes, self.seconds)
     }
 
     /// The goodput over what the path could carry: (1 − loss) × rate × [`PAYLOAD_SHARE`].

@@ -1,6 +1,6 @@
 //! The runs of one peer in one scenario, taken together.
 
-use super::{Outcome, Run, ScenarioResults, Spread, Work};
+use super::{Outcome, Run, ScenarioResults, Spread, Work, cpu_s_per_gb};
 
 /// Medians over the valid runs of one peer, of those over a path as it should be if there are any; of several flows at once, of one flow.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -64,7 +64,7 @@ impl ScenarioResults {
         // Over a path that was not what it should be only if there is nothing better.
         let valid = if sound.is_empty() { valid } else { sound };
         let spread = |value: &dyn Fn(&Run) -> Option<f64>| Spread::of(valid.iter().filter_map(|run| value(run)));
-        let per_gb = |cpu_s: f64, run: &Run| (run.bytes > 0).then(|| cpu_s * 1e9 / run.bytes as f64);
+        let per_gb = |cpu_s: f64, run: &Run| (run.bytes > 0).then(|| cpu_s_per_gb(cpu_s, run.bytes));
         let is_alone = !matches!(self.work, Work::Sharing { .. });
         Summary {
             peer: peer.to_owned(),

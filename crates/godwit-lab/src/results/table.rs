@@ -89,8 +89,8 @@ impl fmt::Display for Table {
     }
 }
 
-/// Middle and range.
-fn show(spread: Option<Spread>, factor: f64, digits: usize) -> String {
+/// Middle and range; nothing of no values.
+pub(crate) fn show(spread: Option<Spread>, factor: f64, digits: usize) -> String {
     spread.map_or_else(String::new, |Spread { min, median, max }| {
         format!("{:.digits$}", Spread { min: min * factor, median: median * factor, max: max * factor })
     })

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
+use crate::error::TransferError;
+
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// Writes a file that no program can make smaller: no two blocks are the same, and none has a pattern.
@@ -23,8 +25,23 @@ pub(crate) fn write(path: &Path, bytes: u64) -> io::Result<()> {
     file.flush()
 }
 
+/// The length of what arrived, if it is what was sent: by all its bytes, or by its length alone.
+pub(crate) fn check(sent: &Path, received: &Path, must_compare: bool) -> Result<u64, TransferError> {
+    let (sent_bytes, received_bytes) = (length(sent), length(received));
+    let is_as_sent = match must_compare {
+        true => is_same(sent, received).unwrap_or(false),
+        false => sent_bytes == received_bytes,
+    };
+    if is_as_sent { Ok(received_bytes) } else { Err(TransferError::Differs { received_bytes, sent_bytes }) }
+}
+
+/// 0 if there is no file.
+pub(crate) fn length(path: &Path) -> u64 {
+    path.metadata().map_or(0, |file| file.len())
+}
+
 /// Whether two files have the same bytes.
-pub(crate) fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     let (mut one, mut other) = (File::open(one)?, File::open(other)?);
     if one.metadata()?.len() != other.metadata()?.len() {
         return Ok(false);

@@ -8,7 +8,7 @@ use super::growth::{Growth, received_bytes};
 use super::process::Process;
 use super::{content, proc, sent_again, socket_table};
 use crate::error::TransferError;
-use crate::network::{Counters, Host, Side};
+use crate::network::{Host, Side};
 use crate::peer::{Launch, PORT, Peer, Programs, Site, Transfer};
 use crate::results::{Outcome, Run, TcpReadBack, Usage};
 use crate::scratch;
@@ -114,7 +114,7 @@ impl<'a> Flow<'a> {
         // Only now the listener: a server counts when its client has gone.
         let _ = self.listener.finish();
         let bytes = match outcome {
-            Outcome::Complete { .. } => self.target().metadata().map_or(0, |file| file.len()),
+            Outcome::Complete { .. } => content::length(&self.target()),
             Outcome::Stopped | Outcome::Failed { .. } => self.growth.bytes_at(seconds) as u64,
         };
         let counters_after = [counters(self.place.left), counters(self.place.right)];
@@ -127,23 +127,17 @@ impl<'a> Flow<'a> {
             None => sent_again::told(&self.log_of(Side::Left)),
         };
         Run {
-            peer: self.peer.to_string(),
-            round,
-            flow: 0,
-            starts_s: 0.0,
-            outcome,
             bytes,
             seconds,
             first_byte_s: self.growth.first_byte_s,
             milestones: self.growth.milestones.clone(),
             growth: if round == 0 { self.growth.thinned() } else { Vec::new() },
-            overlap_bits_per_s: None,
             retransmitted,
             sender: self.usage(Side::Left),
             receiver: self.usage(Side::Right),
             tcp: self.tcp.clone(),
             socket_drops: (0..2).map(|host| added(host, "Udp", "RcvbufErrors")).sum(),
-            path: Counters::default(),
+            ..Run::new(self.peer.to_string(), round, outcome)
         }
     }
 
@@ -161,16 +155,7 @@ impl<'a> Flow<'a> {
             // The sender has gone, but the receiver may still be writing; it ends by itself.
             self.listener.finish()?;
         }
-        let is_as_sent = match must_compare {
-            true => content::is_same(self.place.file, &target).unwrap_or(false),
-            false => length(&target) == length(self.place.file),
-        };
-        if !is_as_sent {
-            return Err(TransferError::Differs {
-                received_bytes: length(&target),
-                sent_bytes: length(self.place.file),
-            });
-        }
+        content::check(self.place.file, &target, must_compare)?;
         Ok(Outcome::Complete { verified: must_compare })
     }
 
@@ -198,8 +183,4 @@ impl<'a> Flow<'a> {
 /// The counters of a namespace.
 fn counters(host: &Host) -> String {
     host.run(|| fs::read_to_string("/proc/thread-self/net/snmp")).and_then(std::convert::identity).unwrap_or_default()
-}
-
-fn length(path: &Path) -> u64 {
-    path.metadata().map_or(0, |file| file.len())
 }

@@ -23,7 +23,7 @@ use watch::Watch;
 use crate::error::{BenchError, TransferError};
 use crate::network::{Counters, Network, NetworkConfig};
 use crate::peer::{Peer, Programs};
-use crate::results::{Outcome, PathDescription, PeerDescription, Run, ScenarioResults, Usage, Work};
+use crate::results::{Outcome, PathDescription, PeerDescription, Run, ScenarioResults, Work};
 use crate::scenario::{Scenario, Workload};
 use crate::scratch;
 
@@ -59,17 +59,11 @@ pub struct Options {
 pub fn run(scenario: &Scenario, options: &Options, mut tell: impl FnMut(&str)) -> Result<ScenarioResults, BenchError> {
     let programs = Programs::find().map_err(BenchError::This)?;
     let network = Network::start(&scenario.network)?;
-    let calibration = if options.must_calibrate { Some(network.calibrate()?) } else { None };
     let (work, file_bytes) = work(scenario, options);
     let mut results = ScenarioResults {
-        name: scenario.name.clone(),
-        about: scenario.about.clone(),
-        path: describe(&scenario.network),
-        work,
-        calibration,
+        calibration: if options.must_calibrate { Some(network.calibrate()?) } else { None },
         settings: kernel_settings::read(network.left(0)),
-        peers: Vec::new(),
-        runs: Vec::new(),
+        ..describe_scenario(scenario, work)
     };
     let scratch = scratch::directory(&options.directory)?;
     let file = make_file(scratch.path(), file_bytes)?;
@@ -92,6 +86,20 @@ pub fn run(scenario: &Scenario, options: &Options, mut tell: impl FnMut(&str)) -
         }
     }
     Ok(results)
+}
+
+/// What is known before anything was measured.
+fn describe_scenario(scenario: &Scenario, work: Work) -> ScenarioResults {
+    ScenarioResults {
+        name: scenario.name.clone(),
+        about: scenario.about.clone(),
+        path: describe(&scenario.network),
+        work,
+        calibration: None,
+        settings: Vec::new(),
+        peers: Vec::new(),
+        runs: Vec::new(),
+    }
 }
 
 /// Flows that run at once: who, and when it starts.
@@ -168,9 +176,10 @@ impl Bench<'_> {
                 peer.tcp().map_or(Ok(()), |congestion| host.set_tcp_congestion(congestion.name()))?;
             }
         }
-        Ok(self
-            .transfer(group, work, round)
-            .unwrap_or_else(|(number, error)| vec![failed(&group[number].0, round, number, &error)]))
+        Ok(self.transfer(group, work, round).unwrap_or_else(|(flow, error)| {
+            let outcome = Outcome::Failed { reason: error.to_string() };
+            vec![Run { flow, ..Run::new(group[flow].0.to_string(), round, outcome) }]
+        }))
     }
 
     /// Runs the flows; which of them failed and why, if one cannot even be started.
@@ -199,29 +208,6 @@ impl Bench<'_> {
             Work::File { .. } => self.options.time_limit,
             Work::Timed { seconds } | Work::Sharing { seconds } => Duration::from_secs_f64(seconds),
         }
-    }
-}
-
-/// A run of which there is nothing but the reason why.
-fn failed(peer: &Peer, round: u32, flow: usize, error: &TransferError) -> Run {
-    Run {
-        peer: peer.to_string(),
-        round,
-        flow,
-        starts_s: 0.0,
-        outcome: Outcome::Failed { reason: error.to_string() },
-        bytes: 0,
-        seconds: 0.0,
-        first_byte_s: None,
-        milestones: Vec::new(),
-        growth: Vec::new(),
-        overlap_bits_per_s: None,
-        retransmitted: None,
-        sender: Usage::default(),
-        receiver: Usage::default(),
-        tcp: None,
-        socket_drops: 0,
-        path: Counters::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! The loopback is that of a network namespace of its own, where TCP can be told its congestion control without touching the machine's.
 
-mod contender;
+mod downloader;
 mod result;
 mod transfer;
 
@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-pub use contender::{Downloader, UnknownDownloader};
+pub use downloader::{Downloader, UnknownDownloader};
 pub use result::{Download, FilesResults, FilesRun, FilesTable};
 
 use crate::bench::content;
 use crate::error::BenchError;
-use crate::network::{Host, NetworkError, loopback_host};
+use crate::network::{NetworkError, loopback_host};
 use crate::peer::{Programs, Site};
 use crate::results::Machine;
 use crate::scratch;
@@ -63,21 +63,16 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<FilesResults
         served_from: options.served.clone(),
         runs: Vec::new(),
     };
+    let (scratch, target) = (received.path().join("scratch"), received.path().join("target"));
+    let site =
+        Site { left: &host, right: &host, file: &file, received: &target, scratch: &scratch, programs: &programs };
     sleep(SETTLE_TIME);
     for round in 0..options.rounds {
         for &downloader in &options.downloaders {
             if options.is_interrupted.load(Ordering::Relaxed) {
                 return Err(BenchError::Interrupted);
             }
-            set_congestion(&host, downloader)?;
-            let (logs, target) = (received.path().join("scratch"), received.path().join("target"));
-            for directory in [&logs, &target] {
-                scratch::renew(directory).map_err(|source| BenchError::Write { path: directory.clone(), source })?;
-            }
-            let site =
-                Site { left: &host, right: &host, file: &file, received: &target, scratch: &logs, programs: &programs };
-            // All bytes are compared once; later the length is enough, and whatever our own program verifies.
-            let run = FilesRun::new(downloader, round, transfer(downloader, &site, round == 0));
+            let run = download(downloader, &site, round)?;
             tell(&run.to_string());
             results.runs.push(run);
         }
@@ -85,8 +80,15 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<FilesResults
     Ok(results)
 }
 
-fn set_congestion(host: &Host, downloader: Downloader) -> Result<(), BenchError> {
-    downloader.tcp().map_or(Ok(()), |congestion| Ok(host.set_tcp_congestion(congestion.name())?))
+fn download(downloader: Downloader, site: &Site, round: u32) -> Result<FilesRun, BenchError> {
+    if let Some(congestion) = downloader.tcp() {
+        site.left.set_tcp_congestion(congestion.name())?;
+    }
+    for directory in [site.scratch, site.received] {
+        scratch::renew(directory).map_err(|source| BenchError::Write { path: directory.to_owned(), source })?;
+    }
+    // All bytes are compared once; later the length is enough, and whatever our own program verifies.
+    Ok(FilesRun::new(downloader, round, transfer(downloader, site, round == 0)))
 }
 
 /// Writes the file, so that all of it is in the page cache and the disk has nothing left to do with it.

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::contender::{ask_digest, has_digest};
+use super::downloader::{ask_digest, has_digest};
 use super::{Download, Downloader};
 use crate::bench::process::Process;
 use crate::bench::{content, socket_table};
@@ -42,7 +41,7 @@ pub(crate) fn transfer(downloader: Downloader, site: &Site, must_compare: bool) 
     if !status.success() {
         return Err(TransferError::ClientEnded { status, said: client.last_line() });
     }
-    let bytes = check(site, must_compare)?;
+    let bytes = content::check(site.file, &site.target(), must_compare)?;
     Ok(Download {
         measured: Measured { bytes, seconds, sender_cpu_s, receiver_cpu_s: client.usage().cpu_s },
         sender_resident_bytes: server.usage().resident_bytes_max,
@@ -86,15 +85,4 @@ fn warm(site: &Site) -> Result<(), TransferError> {
 fn touch(site: &Site) -> io::Result<()> {
     fs::copy(site.file, site.target())?;
     fs::remove_file(site.target())
-}
-
-/// The length of what arrived, which is what was sent.
-fn check(site: &Site, must_compare: bool) -> Result<u64, TransferError> {
-    let length = |path: &Path| path.metadata().map_or(0, |file| file.len());
-    let (sent_bytes, received_bytes) = (length(site.file), length(&site.target()));
-    let is_as_sent = match must_compare {
-        true => content::is_same(site.file, &site.target()).unwrap_or(false),
-        false => sent_bytes == received_bytes,
-    };
-    if is_as_sent { Ok(received_bytes) } else { Err(TransferError::Differs { received_bytes, sent_bytes }) }
 }

@@ -179,6 +179,29 @@ pub struct TcpReadBack {
 }
 
 impl Run {
+    /// One of which nothing is known but how it ended.
+    pub(crate) fn new(peer: String, round: u32, outcome: Outcome) -> Self {
+        Self {
+            peer,
+            round,
+            flow: 0,
+            starts_s: 0.0,
+            outcome,
+            bytes: 0,
+            seconds: 0.0,
+            first_byte_s: None,
+            milestones: Vec::new(),
+            growth: Vec::new(),
+            overlap_bits_per_s: None,
+            retransmitted: None,
+            sender: Usage::default(),
+            receiver: Usage::default(),
+            tcp: None,
+            socket_drops: 0,
+            path: Counters::default(),
+        }
+    }
+
     /// The goodput, in bits per second.
     pub fn goodput_bits_per_s(&self) -> f64 {
         measured::goodput_bits_per_s(self.bytes, self.seconds)

@@ -12,7 +12,7 @@ use crate::measurement::{MeasurementError, end_on_signals, write_json};
 #[derive(Debug, Args)]
 pub(crate) struct FilesArguments {
     /// Who downloads; without it, everybody: godwit, godwit-cold, godwit-tcp, curl-cubic
-    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    #[arg(long, value_delimiter = ',', value_name = "NAME", default_values_t = Downloader::ALL, hide_default_value = true)]
     contenders: Vec<Downloader>,
     /// How often each of them; the median counts
     #[arg(long, default_value_t = 5)]
@@ -34,10 +34,7 @@ pub(crate) struct FilesArguments {
 /// Measures, and prints each run and the table.
 pub(crate) fn run(arguments: &FilesArguments) -> Result<(), MeasurementError> {
     let options = Options {
-        downloaders: match arguments.contenders.is_empty() {
-            true => Downloader::ALL.to_vec(),
-            false => arguments.contenders.clone(),
-        },
+        downloaders: arguments.contenders.clone(),
         rounds: arguments.rounds,
         bytes: arguments.bytes,
         served: arguments.served.clone(),

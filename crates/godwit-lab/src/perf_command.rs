@@ -17,7 +17,7 @@ pub(crate) struct PerfArguments {
     #[arg(long, default_value = "loopback")]
     place: Place,
     /// Who takes part; without it, everybody: godwit, godwit-no-gso, libudt, quinn, godwit-tcp, raw-gso, raw
-    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    #[arg(long, value_delimiter = ',', value_name = "NAME", default_values_t = Contender::ALL, hide_default_value = true)]
     contenders: Vec<Contender>,
     /// How often each of them; the median counts
     #[arg(long, default_value_t = 5)]
@@ -36,10 +36,7 @@ pub(crate) struct PerfArguments {
 /// Measures, and prints each run and the table.
 pub(crate) fn run(arguments: &PerfArguments) -> Result<(), MeasurementError> {
     let options = Options {
-        contenders: match arguments.contenders.is_empty() {
-            true => Contender::ALL.to_vec(),
-            false => arguments.contenders.clone(),
-        },
+        contenders: arguments.contenders.clone(),
         rounds: arguments.rounds,
         duration: arguments.secs,
         place: arguments.place,

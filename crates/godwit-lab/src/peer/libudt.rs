@@ -8,7 +8,8 @@ use crate::network::Side;
 
 /// Window and buffers such that they are not what limits it: as large as ours, in packets and in bytes. The socket buffer is libudt's
 /// default of 8192 packets.
-const ROOM: [&str; 8] = ["--fc", "65536", "--rcvbuf", "96000000", "--sndbuf", "96000000", "--udp-rcvbuf", "12288000"];
+pub(crate) const ROOM: [&str; 8] =
+    ["--fc", "65536", "--rcvbuf", "96000000", "--sndbuf", "96000000", "--udp-rcvbuf", "12288000"];
 
 /// libudt to libudt.
 pub(crate) fn both_ends(site: &Site) -> Transfer {

@@ -14,6 +14,7 @@ mod transfer;
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) use libudt::ROOM as LIBUDT_ROOM;
 pub use program::{Missing, Programs};
 pub use site::Site;
 pub use transfer::{Launch, Readiness, SetUpError, Transfer};

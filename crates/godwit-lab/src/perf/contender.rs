@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::log;
-use crate::peer::{Congestion, Programs};
+use crate::peer::{Congestion, LIBUDT_ROOM, Programs};
 
 /// A way to move bytes from one process to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,8 +38,7 @@ pub struct UnknownContender(pub String);
 
 /// An IP packet of 1500 bytes, as the others use.
 const MSS: &str = "1500";
-/// Window and buffers that are not what limits libudt; as in `run`.
-const ROOM: [&str; 8] = ["--fc", "65536", "--rcvbuf", "96000000", "--sndbuf", "96000000", "--udp-rcvbuf", "12288000"];
+/// As many datagrams of an [`MSS`] as one call takes.
 const SEGMENTS: &str = "44";
 
 impl Contender {
@@ -76,7 +75,7 @@ impl Contender {
             Self::GodwitTcp => words(&["perf", "serve", "--listen", &format!("tcp://{listen}")]),
             Self::Libudt => {
                 let how = ["recv", "--unchecked", "--mss", MSS, "--listen", &listen];
-                words(&[&how[..], &ROOM].concat())
+                words(&[&how[..], &LIBUDT_ROOM].concat())
             }
             Self::Quinn => words(&["quinn-sink", "--listen", &listen, "--certificate", &certificate(scratch)]),
             Self::RawGso | Self::Raw => words(&["raw-sink", "--listen", &listen]),
@@ -97,7 +96,7 @@ impl Contender {
                 let much = i64::MAX.to_string();
                 let how = ["send", "--unchecked", "--mss", MSS, "--connect", address];
                 let until = ["--bytes", &much, "--seconds", &seconds, "--linger", "0"];
-                words(&[&how[..], &until, &ROOM].concat())
+                words(&[&how[..], &until, &LIBUDT_ROOM].concat())
             }
             Self::Quinn => {
                 let congestion = Congestion::Cubic.name();

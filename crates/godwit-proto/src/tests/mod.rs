@@ -18,6 +18,7 @@ mod round_trips;
 mod scenarios;
 mod steering;
 mod streams;
+mod windows;
 
 use std::time::Instant;
 

@@ -168,21 +168,26 @@ impl ConfigBuilder {
         self
     }
 
-    /// The most packets that the peer may have in flight towards us. 32 ..= 2^24; default 65,536.
+    /// The most packets that the peer may have in flight towards us, as far as the receive buffer has room for them: what the handshake
+    /// announces. To a stream's sender the first ACK offers 1 MiB of it, and later ones more as it is seen to need it. 32 ..= 2^24;
+    /// default 65,536.
     #[must_use]
     pub const fn flow_window_packets(mut self, packets: u32) -> Self {
         self.config.flow_window_packets = packets;
         self
     }
 
-    /// Upper bound of the send buffer in bytes; memory is taken with need. 64 KiB ..= 4 GiB; default 64 MiB.
+    /// Upper bound of the send buffer in bytes, headers of packets included. What a stream's writer is given grows with need: with what is
+    /// in flight, and what leaves in 20 ms or a quarter of the round-trip time. 64 KiB ..= 4 GiB; default 64 MiB.
     #[must_use]
     pub const fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.config.send_buffer_bytes = bytes;
         self
     }
 
-    /// Upper bound of the receive buffer in bytes; memory is taken with need. 48 KiB ..= 4 GiB; default 96 MiB.
+    /// Upper bound of the receive buffer in bytes, as the memory that packets keep alive, which may be more than their payload. It is
+    /// taken as packets wait, for the reader or behind a gap; how many may is what [`flow_window_packets`](Self::flow_window_packets)
+    /// says. 48 KiB ..= 4 GiB; default 96 MiB.
     #[must_use]
     pub const fn receive_buffer_bytes(mut self, bytes: usize) -> Self {
         self.config.receive_buffer_bytes = bytes;

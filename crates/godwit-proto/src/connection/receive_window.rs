@@ -1,16 +1,18 @@
-//! How far a peer may be ahead of the reader: little at first, and more as far as it is seen to need it.
+//! How far a peer may be ahead of the reader, in packets: little at first, and more as far as it is seen to need it.
 //!
-//! What is advertised is no memory yet; it becomes memory when the application reads more slowly than the peer sends. A window
+//! The handshake announces all that the peer will ever get (`Config::flow_window_packets`, or what the receive buffer has room for);
+//! libudt cannot work with an ACK that offers more (deviation 16). The first ACK offers 1 MiB of that. What is offered is no memory yet; it
+//! becomes memory when the application reads more slowly than the peer sends. A window
 //! that never holds a peer back which is read in time has room for what lies behind a gap, and for what arrives in a
 //! round-trip and until the next ACK, at the greatest speed of the last second; three times all that, because the peer may be about
-//! to double its rate. Before the round-trip time is known it counts as a long one. The window never shrinks, never exceeds
-//! what the handshake announced, and stays as it is while most of it waits for the reader.
+//! to double its rate. Before the round-trip time is known it counts as a long one. The window never shrinks, and stays as it is
+//! while more than half of it waits for the reader.
 //!
 //! Messages have the whole window from the beginning: one of them may need it.
 
 use std::time::Duration;
 
-/// The window of a new connection in bytes: with a first flight of 32 packets nobody needs more before the first ACK.
+/// What the first ACK offers, in bytes: with a first flight of 32 packets nobody needs more before the second.
 const INITIAL_BYTES: usize = 1 << 20;
 /// A peer may double its rate before it hears of the next window, and a queue may build up. With 2 a path of 10 Mbit/s and 600 ms carried 0.974
 /// instead of 0.987 of its rate in the simulator.

@@ -38,7 +38,7 @@ use crate::seq::{MsgNumber, Seq};
 const AHEAD_MIN: Duration = Duration::from_millis(20);
 
 /// On a path without delay the window says little, and what counts is how long a writer is away who found no room: the receiver
-/// looks after 250 µs, the sender naps 200, and tasks wake up. With 1 MiB there the loopback carried 15 Gbit/s, with this 25.
+/// looks after 250 µs, the sender naps 200, and tasks wake up. What that was worth stands in docs/performance.md, "What was tried".
 const WRITER_AWAY: Duration = Duration::from_millis(2);
 /// What may be buffered for that: 16 Gbit/s. Many connections that are fast for a moment must not fill the memory.
 const PACED_BYTES_MAX: usize = 4 << 20;

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::connection::Connection;
 use super::error::PerfError;
 use super::url::Target;
+use crate::commands::FAREWELL_TIME_MAX;
 
 /// For all connections of a test together.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
@@ -53,11 +54,9 @@ impl Connector {
         limited.unwrap_or_else(|_| Err(PerfError::ConnectTimeout { target: target.clone(), after: CONNECT_TIME_MAX }))
     }
 
-    /// Tells the peers that we leave, and waits until that is said.
+    /// Tells the peers that we leave.
     pub(super) async fn close(&self) {
-        if let Some(endpoint) = &self.endpoint {
-            endpoint.close().await;
-        }
+        close(&self.endpoint).await;
     }
 
     async fn connect_first(&mut self, target: &Target) -> Result<Connection, PerfError> {
@@ -78,6 +77,16 @@ impl Connector {
         }
         Err(failed)
     }
+}
+
+/// Tells the peers of these endpoints that we leave, whatever they are doing, and waits a little until that is said.
+pub(super) async fn close(endpoints: impl IntoIterator<Item = &Endpoint>) {
+    let farewell = async {
+        for endpoint in endpoints {
+            endpoint.close().await;
+        }
+    };
+    let _ = tokio::time::timeout(FAREWELL_TIME_MAX, farewell).await;
 }
 
 async fn connect(

@@ -9,8 +9,8 @@ use godwit_files::escape::Escaped;
 use godwit_http::Transport;
 use thiserror::Error;
 
+use super::exchange::TransferError;
 use super::lines::LineError;
-use super::many::TransferError;
 use super::protocol::Refusal;
 use super::url::{ListenUrl, Target};
 

@@ -8,6 +8,7 @@ mod connection;
 mod connector;
 mod cpu_time;
 mod error;
+mod exchange;
 mod lines;
 mod many;
 mod outcome;

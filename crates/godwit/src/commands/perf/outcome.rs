@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::protocol::Report;
+use super::protocol::{Report, micros};
 use super::sender::Sample;
 
 /// All of a test. Times are seconds unless they say otherwise.
@@ -186,10 +186,6 @@ pub(super) fn jain_index(rates: impl Iterator<Item = f64>) -> f64 {
 /// What arrives within the clock's resolution took that long.
 fn bits_per_second(bytes: u64, time_us: u64) -> f64 {
     bytes as f64 * 8e6 / time_us.max(1) as f64
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -108,6 +108,11 @@ impl Report {
     }
 }
 
+/// A time as a report has it.
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The first line of an end.
 pub(super) fn first_line(content: &impl Serialize) -> Vec<u8> {
     let mut line = format!("{NAME}{VERSION}").into_bytes();

@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::cpu_time;
 use super::lines::{LineError, Lines};
 use super::protocol::{
-    Hello, Limit, NotOurs, REPORT_INTERVAL, Refusal, Report, ServerLine, TEST_TIME_MAX, first_line, later_line,
+    Hello, Limit, NotOurs, REPORT_INTERVAL, Refusal, Report, ServerLine, TEST_TIME_MAX, first_line, later_line, micros,
     parse_first,
 };
 use super::serve::Shared;
@@ -208,10 +208,6 @@ async fn write(connection: &mut Connection, mut rest: &[u8]) -> io::Result<()> {
         Ok(())
     });
     written.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

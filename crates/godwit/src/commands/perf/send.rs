@@ -20,7 +20,7 @@ use super::sender::{Sample, Sender};
 use super::table::HEAD;
 use super::url::{Target, scheme};
 use crate::cli::{PerfSendArgs, SendingArgs};
-use crate::commands::{FAREWELL_TIME_MAX, stoppable};
+use crate::commands::stoppable;
 use crate::error::{CommandError, UsageError};
 use crate::noise::noise;
 use crate::policy::{policy_name, udt_builder};
@@ -99,7 +99,7 @@ impl SendConfig {
 pub(super) async fn run(config: SendConfig, is_quiet: bool, mut signals: Signals) -> Result<(), CommandError> {
     let mut connector = Connector::new(config.udt.clone(), config.socket);
     let done = test(&config, &mut connector, is_quiet, &mut signals).await;
-    let _ = tokio::time::timeout(FAREWELL_TIME_MAX, connector.close()).await;
+    connector.close().await;
     done
 }
 

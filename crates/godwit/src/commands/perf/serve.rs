@@ -12,12 +12,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
+use super::connector::close;
 use super::error::PerfError;
+use super::protocol::micros;
 use super::receiver::{self, Ending};
 use super::table::{Bits, Bytes};
 use super::url::{ListenUrl, default_listeners};
 use crate::cli::PerfServeArgs;
-use crate::commands::FAREWELL_TIME_MAX;
 use crate::error::{CommandError, UsageError};
 use crate::signals::Signals;
 use crate::stderr;
@@ -67,7 +68,7 @@ impl ServeConfig {
 impl Shared {
     /// Microseconds since the server started.
     pub(super) fn now_us(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
+        micros(self.origin.elapsed())
     }
 
     /// How many there are.
@@ -98,13 +99,7 @@ pub(super) async fn run(config: ServeConfig, is_quiet: bool, mut signals: Signal
     announce(&urls, is_quiet).map_err(CommandError::Print)?;
     let signal = signals.next().await;
     accepting.shutdown().await;
-    // Who is still sending learns that we leave.
-    let farewell = async {
-        for endpoint in endpoints {
-            endpoint.close().await;
-        }
-    };
-    let _ = tokio::time::timeout(FAREWELL_TIME_MAX, farewell).await;
+    close(&endpoints).await;
     Err(CommandError::Stopped(signal))
 }
 

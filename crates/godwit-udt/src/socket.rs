@@ -199,24 +199,7 @@ impl Socket {
         };
         count(&self.counters.receive_calls, 1);
         self.clock.synchronise(Instant::now(), SystemTime::now());
-        for (index, meta) in self.metas[..filled].iter().enumerate() {
-            if meta.len == 0 {
-                continue;
-            }
-            let buffer = std::mem::replace(&mut self.buffers[index], self.pool.take());
-            let stride = meta.stride.clamp(1, BUFFER_BYTES);
-            count(&self.counters.received_datagrams, meta.len.div_ceil(stride) as u64);
-            count(&self.counters.received_bytes, meta.len as u64);
-            let (arrived, is_stamped) = self.clock.arrived(meta.timestamp);
-            received.push(Received {
-                contents: buffer.freeze(meta.len),
-                stride,
-                from: meta.addr,
-                to: meta.dst_ip,
-                arrived,
-                is_stamped,
-            });
-        }
+        self.take_filled(filled, received);
         // The kernel stops before the last buffer only when it has nothing more.
         let is_all = filled < RECEIVE_BUFFERS.min(quinn_udp::BATCH_SIZE);
         Ok(if is_all { Waiting::Nothing } else { Waiting::Something })
@@ -291,6 +274,28 @@ impl Socket {
     /// The counters, for whoever asks for [`SocketStats`].
     pub(crate) fn counters(&self) -> Arc<SocketCounters> {
         Arc::clone(&self.counters)
+    }
+
+    /// Hands over the first buffers, and puts fresh ones into their places.
+    fn take_filled(&mut self, filled: usize, received: &mut Vec<Received>) {
+        for (index, meta) in self.metas[..filled].iter().enumerate() {
+            if meta.len == 0 {
+                continue;
+            }
+            let buffer = std::mem::replace(&mut self.buffers[index], self.pool.take());
+            let stride = meta.stride.clamp(1, BUFFER_BYTES);
+            count(&self.counters.received_datagrams, meta.len.div_ceil(stride) as u64);
+            count(&self.counters.received_bytes, meta.len as u64);
+            let (arrived, is_stamped) = self.clock.arrived(meta.timestamp);
+            received.push(Received {
+                contents: buffer.freeze(meta.len),
+                stride,
+                from: meta.addr,
+                to: meta.dst_ip,
+                arrived,
+                is_stamped,
+            });
+        }
     }
 
     /// Sends the first datagrams of `run`, each a packet of its own for the kernel; tells how many bytes have left. An error is that of

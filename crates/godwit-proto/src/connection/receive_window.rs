@@ -1,9 +1,10 @@
 //! How far a peer may be ahead of the reader, in packets: little at first, and more as far as it is seen to need it.
 //!
 //! The handshake announces all that the peer will ever get (`Config::flow_window_packets`, or what the receive buffer has room for);
-//! libudt cannot work with an ACK that offers more (deviation 16). The first ACK offers 1 MiB of that. What is offered is no memory yet; it
-//! becomes memory when the application reads more slowly than the peer sends. A window
-//! that never holds a peer back which is read in time has room for what lies behind a gap, and for what arrives in a
+//! libudt cannot work with an ACK that offers more (deviation 16). The first ACK offers 1 MiB of that. What is offered is no memory
+//! yet; it becomes memory when the application reads more slowly than the peer sends.
+//!
+//! A window that never holds a peer back which is read in time has room for what lies behind a gap, and for what arrives in a
 //! round-trip and until the next ACK, at the greatest speed of the last second; three times all that, because the peer may be about
 //! to double its rate. Before the round-trip time is known it counts as a long one. The window never shrinks, and stays as it is
 //! while more than half of it waits for the reader.

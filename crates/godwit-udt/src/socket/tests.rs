@@ -51,6 +51,21 @@ async fn sends_a_run(addr: &str) {
     }
 }
 
+/// One system call more only where the last one filled all its buffers.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_receive_call_that_leaves_buffers_empty_is_the_last() {
+    let (mut a, mut b) = (socket("127.0.0.1:0").await, socket("127.0.0.1:0").await);
+    for (datagrams, calls) in [(3, 1), (RECEIVE_BUFFERS + 1, 2), (2 * RECEIVE_BUFFERS, 3)] {
+        for _ in 0..datagrams {
+            assert_eq!(a.send(to(b.local_addr(), None), &[7; 9], 0, &mut Offload::default()), Sent::All);
+        }
+        let mut received = Vec::new();
+        let made = (1..).find(|_| b.receive(&mut received).unwrap() == Waiting::Nothing);
+        assert_eq!((received.len(), made), (datagrams, Some(calls)));
+    }
+}
+
 #[tokio::test]
 async fn a_run_of_segments_crosses_ipv4_loopback() {
     sends_a_run("127.0.0.1:0").await;

@@ -1,6 +1,6 @@
 //! Digests of files, known or being computed: each file is hashed once for everybody who asks at the same time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,8 @@ const DIGESTS_MAX: usize = 65_536;
 pub(crate) struct DigestCache {
     known: Arc<Mutex<Known>>,
     computations: Arc<Mutex<HashMap<FileIdentity, Weak<Computation>>>>,
+    /// Files that a response hashes while it sends them.
+    claimed: Arc<Mutex<HashSet<FileIdentity>>>,
     permits: Arc<Semaphore>,
     settle_time: Duration,
 }
@@ -30,6 +32,7 @@ impl DigestCache {
         Self {
             known: Arc::default(),
             computations: Arc::default(),
+            claimed: Arc::default(),
             permits: Arc::new(Semaphore::new(config.concurrent_hashes_max.get())),
             settle_time: config.settle_time,
         }
@@ -46,6 +49,13 @@ impl DigestCache {
         if identity.is_settled(began, self.settle_time) {
             lock(&self.known).insert(identity, digest);
         }
+    }
+
+    /// The right to hash a file in this state only in order to remember its digest: for one response at a time, since a hundred that
+    /// send the same file would all find out the same.
+    pub(crate) fn claim(&self, identity: FileIdentity) -> Option<Claim> {
+        let is_first = lock(&self.claimed).insert(identity);
+        is_first.then(|| Claim { identity, claimed: Arc::clone(&self.claimed) })
     }
 
     /// The digest of the file: known, or computed once for all who wait for it. At most
@@ -117,6 +127,18 @@ fn hash(file: &ServedFile, cancelled: &AtomicBool) -> Result<Sha256Digest, ReadE
         offset += chunk.len() as u64;
     }
     Ok(sha256.finish())
+}
+
+/// See [`DigestCache::claim`]; it ends when this is dropped.
+pub(crate) struct Claim {
+    identity: FileIdentity,
+    claimed: Arc<Mutex<HashSet<FileIdentity>>>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.claimed).remove(&self.identity);
+    }
 }
 
 /// A file being hashed. Everybody who waits for it holds it; the last one to leave stops it.
@@ -253,6 +275,19 @@ mod tests {
         running.abort();
         let digest = tokio::time::timeout(HANG_LIMIT, waits).await.unwrap().unwrap().unwrap();
         assert_eq!(cache.known(open(&directory, "small").identity()), Some(digest));
+    }
+
+    #[test]
+    fn of_the_responses_that_send_a_file_one_hashes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("f"), "hello").unwrap();
+        std::fs::write(directory.path().join("g"), "hello").unwrap();
+        let [f, g] = ["f", "g"].map(|name| *open(&directory, name).identity());
+        let cache = cache(1);
+        let claim = cache.claim(f);
+        assert!(claim.is_some() && cache.claim(f).is_none() && cache.claim(g).is_some());
+        drop(claim);
+        assert!(cache.claim(f).is_some(), "the first has ended, perhaps too early");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use crate::blocking_body::{BlockingBody, Chunk, ChunkSource};
 use crate::conditional::{self, Outcome, Validators, whole_seconds};
 use crate::content_type;
-use crate::digest_cache::DigestCache;
+use crate::digest_cache::{Claim, DigestCache};
 use crate::digest_fields::{self, DigestWish};
 use crate::error::ReadError;
 use crate::hash::{REPR_DIGEST, Sha256, Sha256Digest};
@@ -25,7 +25,7 @@ use crate::headers::GODWIT_LENGTH;
 use crate::plan::ranges::{Plan, plan};
 use crate::problem::Problem;
 use crate::range;
-use crate::store::ServedFile;
+use crate::store::{FileIdentity, ServedFile};
 
 /// Answers a GET or HEAD of `file`, whose last path segment is `name`.
 pub(crate) async fn respond(
@@ -54,8 +54,8 @@ pub(crate) async fn respond(
     }
     insert_digest(&mut headers, digest, wish);
     // Nothing further is hashed if the digest is known.
-    let hashing = digest.is_none().then(|| Hashing::new(digests.clone()));
-    get(request, file, validators, headers, hashing)
+    let digests = digest.is_none().then_some(digests);
+    get(request, file, validators, headers, digests)
 }
 
 fn get(
@@ -63,12 +63,12 @@ fn get(
     file: ServedFile,
     validators: &Validators,
     mut headers: HeaderMap,
-    hashing: Option<Hashing>,
+    digests: Option<&DigestCache>,
 ) -> Result<Response<Body>, Problem> {
     let size_bytes = file.identity().size_bytes();
     let ranges = range::parse(&request.headers).filter(|_| conditional::if_range_holds(&request.headers, validators));
     match plan(&ranges.unwrap_or_default(), size_bytes) {
-        Plan::Whole => Ok(whole(request, file, headers, hashing)),
+        Plan::Whole => Ok(whole(request, file, headers, digests)),
         Plan::Single(range) => {
             let length_bytes = range.end - range.start;
             headers.insert(CONTENT_RANGE, content_range(&range, size_bytes));
@@ -87,12 +87,14 @@ fn get(
 }
 
 /// The whole file. A digest that is not known yet goes behind the bytes, to those who said that they take trailers; then the
-/// length cannot be in `Content-Length`, for HTTP/1.1 has trailers only behind chunks (RFC 9112, section 6.2).
-fn whole(request: &Parts, file: ServedFile, mut headers: HeaderMap, hashing: Option<Hashing>) -> Response<Body> {
+/// length cannot be in `Content-Length`, for HTTP/1.1 has trailers only behind chunks (RFC 9112, section 6.2). For others it is only
+/// remembered, so one response of the file computes it and not each. `digests` is given if it is not known.
+fn whole(request: &Parts, file: ServedFile, mut headers: HeaderMap, digests: Option<&DigestCache>) -> Response<Body> {
     let size_bytes = file.identity().size_bytes();
     let is_refused = digest_fields::wish(&request.headers) == DigestWish::Refused;
     let has_trailer =
-        hashing.is_some() && !is_refused && digest_fields::takes_trailers(request.version, &request.headers);
+        digests.is_some() && !is_refused && digest_fields::takes_trailers(request.version, &request.headers);
+    let hashing = digests.and_then(|digests| Hashing::new(digests, *file.identity(), has_trailer));
     let mut bytes = FileBytes::new(file, [Part::File(0..size_bytes)]);
     bytes.hashing = hashing;
     bytes.has_trailer = has_trailer;
@@ -199,11 +201,19 @@ struct Hashing {
     sha256: Sha256,
     began: SystemTime,
     digests: DigestCache,
+    _claim: Option<Claim>,
 }
 
 impl Hashing {
-    fn new(digests: DigestCache) -> Self {
-        Self { sha256: Sha256::new(), began: SystemTime::now(), digests }
+    /// `None` if the digest is not needed here, and another response is finding it out.
+    fn new(digests: &DigestCache, identity: FileIdentity, is_needed: bool) -> Option<Self> {
+        let claim = digests.claim(identity);
+        (is_needed || claim.is_some()).then(|| Self {
+            sha256: Sha256::new(),
+            began: SystemTime::now(),
+            digests: digests.clone(),
+            _claim: claim,
+        })
     }
 }
 
@@ -233,7 +243,7 @@ impl FileBytes {
     }
 
     fn finish_digest(&mut self) -> Option<HeaderMap> {
-        let Hashing { sha256, began, digests } = self.hashing.take()?;
+        let Hashing { sha256, began, digests, .. } = self.hashing.take()?;
         let digest = sha256.finish();
         digests.remember(*self.file.identity(), digest, began);
         self.has_trailer.then(|| HeaderMap::from_iter([(REPR_DIGEST, digest.to_repr_digest())]))

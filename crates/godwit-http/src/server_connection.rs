@@ -23,6 +23,10 @@ use crate::connection_io::ConnectionIo;
 use crate::lingering_close::LingeringClose;
 use crate::server_body::{RequestBody, ResponseBody};
 
+/// What hyper may hold of a body before it wants it taken over by the connection, which has a buffer of its own: beyond this it asks
+/// for no further chunk. Its own default is 400 KiB.
+const BUFFERED_BYTES_MAX: usize = 64 << 10;
+
 /// What a server wants of its connections. When its sender is gone, they abort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerPhase {
@@ -59,6 +63,7 @@ pub(crate) async fn serve_connection<S, F>(
     let answer = service_fn(|request| answer(&service, request, &handle, &activity));
     let connection = http1::Builder::new()
         .max_header_size(config.request_head_bytes_max)
+        .max_buf_size(BUFFERED_BYTES_MAX.max(config.request_head_bytes_max))
         // hyper's own limit also counts the time between requests; the watchdog below tells the two apart.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(LingeringClose::new(io)), answer);

@@ -309,6 +309,8 @@ pub struct EndpointConfig {
     pub connections_max: usize,
     /// What the receive buffers of all connections together may hold, in bytes. Default 1 GiB.
     pub receive_budget_bytes: usize,
+    /// What the send buffers of all connections together may hold, in bytes, and an eighth of it what waits there to be sent. Default 1 GiB.
+    pub send_budget_bytes: usize,
     /// What the clock on the wall says. Flows that share a bottleneck make room at the same moments by it; without one
     /// each does so by the age of its connection. Default: none here, the system's where there is a driver.
     pub wall_clock: Option<WallClock>,
@@ -333,7 +335,7 @@ impl WallClock {
 
 impl Default for EndpointConfig {
     fn default() -> Self {
-        Self { connections_max: 20_000, receive_budget_bytes: 1 << 30, wall_clock: None }
+        Self { connections_max: 20_000, receive_budget_bytes: 1 << 30, send_budget_bytes: 1 << 30, wall_clock: None }
     }
 }
 

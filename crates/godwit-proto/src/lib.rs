@@ -56,7 +56,9 @@ pub use config::{
     MIN_WINDOW_PACKETS, SocketType, WallClock,
 };
 pub use congestion::ControllerKind;
-pub use connection::{Connection, MessageOptions, ReceiverStats, SenderStats, Side, SlabRun, Stats, WriteSlab};
+pub use connection::{
+    Connection, MessageOptions, ReceiverStats, SendMemory, SenderStats, Side, SlabRun, Stats, WriteSlab,
+};
 pub use datagram::{Batch, Contents, Event, Path, SEGMENTS_MAX, TRANSMIT_BYTES_MAX, Transmit};
 pub use endpoint::{ConnectionHandle, DRIVERS_MAX, Endpoint, EndpointStats, Handshaken, Route, driver_index};
 pub use error::{ConfigError, ConnectError, ConnectionError, ListenError, RateBoundsError, ReadError, WriteError};

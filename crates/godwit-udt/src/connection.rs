@@ -11,7 +11,7 @@ use std::time::Instant;
 use godwit_proto as proto;
 use godwit_proto::{ConnectionError, Event, Path, Stats};
 
-use crate::receive_budget::ReceiveBudget;
+use crate::memory_budget::{Counted, MemoryBudgets};
 use crate::schedule::Slot;
 use crate::socket::Offload;
 
@@ -27,7 +27,7 @@ pub(crate) struct Connection {
     /// cost one wake-up of the driver.
     touched: AtomicBool,
     last_stats: Arc<OnceLock<Stats>>,
-    budget: Arc<ReceiveBudget>,
+    budgets: Arc<MemoryBudgets>,
     state: Mutex<State>,
 }
 
@@ -41,8 +41,8 @@ pub(crate) struct State {
     pub(crate) in_service: bool,
     /// Whether its path takes segmented sends.
     pub(crate) offload: Offload,
-    /// What the receive budget counts for it.
-    budgeted_bytes: usize,
+    /// What the budgets count for it.
+    counted: Counted,
     connected: bool,
     flushed: bool,
     ended: Option<ConnectionError>,
@@ -74,7 +74,7 @@ impl Connection {
         key: proto::ConnectionHandle,
         path: Path,
         protocol: proto::Connection,
-        budget: Arc<ReceiveBudget>,
+        budgets: Arc<MemoryBudgets>,
     ) -> Self {
         Self {
             key,
@@ -83,13 +83,13 @@ impl Connection {
             path,
             touched: AtomicBool::new(false),
             last_stats: Arc::default(),
-            budget,
+            budgets,
             state: Mutex::new(State {
                 protocol,
                 slot: None,
                 in_service: false,
                 offload: Offload::default(),
-                budgeted_bytes: 0,
+                counted: Counted::default(),
                 connected: false,
                 flushed: false,
                 ended: None,
@@ -116,10 +116,15 @@ impl Connection {
         self.touched.store(false, Ordering::Release);
     }
 
-    /// Tells the receive budget what the connection holds now: to be called after whatever may have changed that.
+    /// Tells the budgets what the connection holds now: to be called after whatever may have changed that.
     pub(crate) fn account(&self, state: &mut State) {
-        let held_bytes = state.protocol.pinned_bytes();
-        self.budget.change(std::mem::replace(&mut state.budgeted_bytes, held_bytes), held_bytes);
+        let State { protocol, counted, .. } = state;
+        self.budgets.count(protocol, counted);
+    }
+
+    /// Before something is written: what the budgets allow.
+    pub(crate) fn limit_sending(&self, state: &mut State) {
+        self.budgets.limit_sending(&mut state.protocol);
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -135,7 +140,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let stats = self.stats();
-        self.budget.change(self.lock().budgeted_bytes, 0);
+        self.budgets.give_back(&mut self.lock().counted);
         // Nobody else sets it.
         let _ = self.last_stats.set(stats);
     }

@@ -134,7 +134,7 @@ impl Driver {
         self.inbound.route(now, &self.shared);
         for (connection, batch) in self.inbound.runs() {
             let mut state = connection.lock();
-            state.protocol.set_receive_limit(self.shared.receive_budget.limit_bytes());
+            self.shared.budgets.limit(&mut state.protocol);
             state.protocol.handle_datagrams(now, &batch);
             drop(batch);
             connection.account(&mut state);
@@ -200,6 +200,7 @@ impl Driver {
         let flow = self.outbound.send_from(&mut self.socket, connection, &self.shared.rate_limit, now);
         let mut state = connection.lock();
         state.in_service = false;
+        connection.account(&mut state);
         let wakeups = state.drain_events();
         let is_over = flow == Flow::Drained && state.protocol.is_drained();
         let next = match flow {

@@ -13,8 +13,8 @@ use crate::driver::Driver;
 use crate::driver_handle::DriverHandle;
 use crate::error::{BindError, ConnectError, ListenError, SideChannelError};
 use crate::listener::Listener;
+use crate::memory_budget::MemoryBudgets;
 use crate::path_mtu::Route;
-use crate::receive_budget::ReceiveBudget;
 use crate::shared::{AcceptQueue, Shared, Stage};
 use crate::side_channel::SideChannel;
 use crate::socket::{self, Socket};
@@ -200,11 +200,11 @@ impl Endpoint {
             sockets.into_iter().map(|socket| Socket::new(socket, socket_config)).collect::<Result<Vec<_>, _>>();
         let sockets = sockets.map_err(BindError::Socket)?;
         let local = sockets[0].local_addr();
-        let budget = ReceiveBudget::new(config.receive_budget_bytes);
+        let budgets = MemoryBudgets::new(&config);
         let wall_clock = config.wall_clock.or_else(wall_clock);
         let protocol = proto::Endpoint::new(EndpointConfig { wall_clock, ..config }, rand::random());
         let handles = sockets.iter().map(|socket| DriverHandle::new(socket.counters())).collect();
-        let shared = Arc::new(Shared::new(protocol, budget, local, handles));
+        let shared = Arc::new(Shared::new(protocol, budgets, local, handles));
         for (index, socket) in sockets.into_iter().enumerate() {
             let span = tracing::info_span!("endpoint", %local, driver = index);
             tokio::spawn(Driver::new(index, Arc::clone(&shared), socket).run().instrument(span));
@@ -220,7 +220,7 @@ impl Endpoint {
         }
         table.protocol.set_driver_index(CONNECTING_DRIVER);
         let (key, protocol) = table.protocol.connect(Instant::now(), path, config)?;
-        let connection = Arc::new(Connection::new(key, path, protocol, Arc::clone(&shared.receive_budget)));
+        let connection = Arc::new(Connection::new(key, path, protocol, Arc::clone(&shared.budgets)));
         table.connections.insert(key, Arc::clone(&connection));
         drop(table);
         shared.touch(&connection);

@@ -164,7 +164,7 @@ impl Inbound {
                 self.deliver_to(handle, request, table, &shared.driver(self.index).counters);
             }
             Handshaken::Accepted(handle, protocol) => {
-                let connection = Arc::new(Connection::new(handle, path, *protocol, Arc::clone(&shared.receive_budget)));
+                let connection = Arc::new(Connection::new(handle, path, *protocol, Arc::clone(&shared.budgets)));
                 table.connections.insert(handle, Arc::clone(&connection));
                 if let Some(acceptor) = &table.acceptor {
                     acceptor.push(Arc::clone(&connection));

@@ -31,9 +31,9 @@
 //! that moves whole batches of datagrams between the kernel and the connections, with segmentation offload where the
 //! kernel has it, receive time stamps from the kernel, and alarms finer than tokio's.
 //!
-//! What it takes, and what is bounded: the kernel's buffers ([`SocketConfig`]), unread data of all connections together
-//! ([`EndpointConfig::receive_budget_bytes`](EndpointConfig)), connections and the queue of those not accepted
-//! ([`ListenLimits`]), datagrams of the side channel. A stream that is not read makes its peer wait.
+//! What it takes, and what is bounded: the kernel's buffers ([`SocketConfig`]), unread data of all connections together and what
+//! they have to send (the budgets of [`EndpointConfig`]), connections and the queue of those not accepted ([`ListenLimits`]),
+//! datagrams of the side channel. A stream that is not read makes its peer wait.
 //!
 //! What this crate does not do:
 //!
@@ -52,6 +52,7 @@ mod error;
 mod handle;
 mod inbound;
 mod listener;
+mod memory_budget;
 mod moderation;
 #[cfg(target_os = "linux")]
 mod multi_send;
@@ -60,7 +61,6 @@ mod pacer;
 mod path_mtu;
 mod rate_limit;
 mod readiness;
-mod receive_budget;
 mod receive_pool;
 mod schedule;
 mod shared;

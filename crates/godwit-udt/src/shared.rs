@@ -12,8 +12,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::SocketStats;
 use crate::connection::{Connection, State};
 use crate::driver_handle::DriverHandle;
+use crate::memory_budget::MemoryBudgets;
 use crate::rate_limit::RateLimit;
-use crate::receive_budget::ReceiveBudget;
 use crate::side_channel::{SideReceived, SideSends};
 
 /// See the module. Locks are taken in this order: table, connection, the small ones.
@@ -21,7 +21,7 @@ use crate::side_channel::{SideReceived, SideSends};
 pub(crate) struct Shared {
     pub(crate) local: SocketAddr,
     pub(crate) rate_limit: RateLimit,
-    pub(crate) receive_budget: Arc<ReceiveBudget>,
+    pub(crate) budgets: Arc<MemoryBudgets>,
     pub(crate) side_sends: SideSends,
     table: Mutex<Table>,
     /// By their index. All limits are in what the drivers share, so they hold for the whole port.
@@ -62,7 +62,7 @@ pub(crate) struct AcceptQueue {
 impl Shared {
     pub(crate) fn new(
         protocol: proto::Endpoint,
-        receive_budget: ReceiveBudget,
+        budgets: MemoryBudgets,
         local: SocketAddr,
         drivers: Box<[DriverHandle]>,
     ) -> Self {
@@ -70,7 +70,7 @@ impl Shared {
         Self {
             local,
             rate_limit: RateLimit::new(Instant::now()),
-            receive_budget: Arc::new(receive_budget),
+            budgets: Arc::new(budgets),
             side_sends: SideSends::default(),
             table: Mutex::new(table),
             running_drivers: AtomicUsize::new(drivers.len()),

@@ -118,10 +118,12 @@ impl Stream {
     pub async fn send_message(&mut self, message: &[u8], options: MessageOptions) -> Result<(), WriteError> {
         poll_fn(|context| {
             let mut state = self.connection.lock();
+            self.connection.limit_sending(&mut state);
             let sent = match state.protocol.send_message(Instant::now(), message, options) {
                 Poll::Ready(sent) => sent,
                 Poll::Pending => return state.wait_for(Interest::Writing, context),
             };
+            self.connection.account(&mut state);
             self.call_driver(state);
             Poll::Ready(sent)
         })
@@ -226,6 +228,7 @@ impl Stream {
         while !rest.is_empty() {
             let wanted = if slices.peek().is_some() { WRITE_WANTED_BYTES.max(rest.len()) } else { rest.len() };
             let mut state = self.connection.lock();
+            self.connection.limit_sending(&mut state);
             let checkout = match state.protocol.checkout(wanted) {
                 Poll::Pending if written == 0 => return state.wait_for(Interest::Writing, context),
                 Poll::Pending => break,
@@ -248,6 +251,7 @@ impl Stream {
             }
             let mut state = self.connection.lock();
             state.protocol.commit(Instant::now(), slab);
+            self.connection.account(&mut state);
             self.call_driver(state);
         }
         Poll::Ready(Ok(written))

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use godwit_udt::{Config, EndpointConfig, ListenLimits};
@@ -45,6 +46,65 @@ async fn unread_data_stays_within_the_receive_budget() {
             }
             assert!(received == sent);
         }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+    })
+    .await;
+}
+
+/// However many connections have much to send, together they hold little that cannot leave, and what one gives back others may take.
+#[tokio::test]
+async fn what_waits_to_be_sent_stays_within_the_send_budget() {
+    in_time(async {
+        const BUDGET_BYTES: usize = 16 << 20;
+        const CONNECTIONS: usize = 32;
+        /// What each may have, and two slabs: a writer that finds room fills a whole one, and one stays until all of it is acknowledged.
+        const EACH_BYTES: usize = (128 + 2 * 64) << 10;
+        let server_config = EndpointConfig { send_budget_bytes: BUDGET_BYTES, ..EndpointConfig::default() };
+        let server = godwit_udt::Endpoint::bind(V4.parse().unwrap(), server_config).unwrap();
+        let listener = server.listen(Config::default(), ListenLimits::default()).unwrap();
+        let client = endpoint(V4);
+        // Most of what is written has to wait at the server then.
+        let small = Config::builder().receive_buffer_bytes(256 << 10).build().unwrap();
+        let sent = Arc::new(content(1, 2 << 20));
+        let (mut handles, mut writers, mut readers) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..CONNECTIONS {
+            readers.push(client.connect(server.local_addr(), small.clone()).await.unwrap());
+            let mut writer = listener.accept().await.unwrap();
+            handles.push(writer.handle());
+            let sent = Arc::clone(&sent);
+            writers.push(tokio::spawn(async move {
+                writer.write_all(&sent).await.unwrap();
+                writer.close().await.unwrap();
+            }));
+        }
+        let held = || handles.iter().map(|handle| handle.stats().send_buffer_used_bytes).sum::<usize>();
+        // Until nobody can write any more, since nobody reads.
+        let mut before = 0;
+        while held() != before || before == 0 {
+            before = held();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        println!("{} bytes held", held());
+        assert!(held() <= BUDGET_BYTES / 8 + CONNECTIONS * EACH_BYTES, "{} bytes", held());
+        let mut last = readers.pop().unwrap();
+        for mut reader in readers {
+            let mut received = Vec::new();
+            while let Some(chunk) = reader.read_chunk(usize::MAX).await.unwrap() {
+                received.extend_from_slice(&chunk);
+            }
+            assert!(received == *sent);
+        }
+        // Alone, it takes more than it could among others.
+        let mut received = last.read_chunk(1 << 20).await.unwrap().unwrap().to_vec();
+        while handles[CONNECTIONS - 1].stats().send_buffer_used_bytes <= 2 * EACH_BYTES {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        while let Some(chunk) = last.read_chunk(usize::MAX).await.unwrap() {
+            received.extend_from_slice(&chunk);
+        }
+        assert!(received == *sent);
         for writer in writers {
             writer.await.unwrap();
         }

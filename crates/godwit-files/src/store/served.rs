@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -23,12 +24,19 @@ use crate::error::{OpenError, OpenRootError, ReadError};
 /// against about 100 µs of reading and hashing), small enough that a thousand responses fit in memory.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 
+/// With more than this many files open each is read in smaller chunks, so that a thousand responses do not fill the memory.
+const LARGE_CHUNKS_MAX: usize = 256;
+
+/// But never in smaller ones: the hop to a blocking thread would cost as much as reading.
+const CHUNK_BYTES_MIN: usize = 64 * 1024;
+
 /// The served directory. Every path below it is resolved by the kernel with `openat2(RESOLVE_BENEATH)`, or component by
 /// component where that does not exist, so nothing outside can be reached: not by `..`, not by symlinks. An absolute
 /// symlink is refused even if it points inside. All methods block.
 #[derive(Clone, Debug)]
 pub(crate) struct Root {
     pub(super) dir: Arc<Dir>,
+    open_files: Arc<AtomicUsize>,
 }
 
 /// What a path below the root leads to.
@@ -49,7 +57,7 @@ impl Root {
                 _ => OpenRootError::Io { path, source },
             }
         })?;
-        Ok(Self { dir: Arc::new(dir) })
+        Ok(Self { dir: Arc::new(dir), open_files: Arc::default() })
     }
 
     /// Opens a file or directory. Symlinks are followed as long as they stay below the root. Opening is non-blocking, so a
@@ -64,7 +72,8 @@ impl Root {
         let file = self.dir.open_with(relative, &options).map_err(OpenError::from_io)?.into_std();
         let metadata = Metadata::from_file(&file).map_err(OpenError::from_io)?;
         if metadata.is_file() {
-            Ok(Served::File(ServedFile { identity: FileIdentity::new(&metadata), file }))
+            let open = OpenFile::new(&self.open_files);
+            Ok(Served::File(ServedFile { identity: FileIdentity::new(&metadata), file, open }))
         } else if metadata.is_dir() {
             let dir = Dir::from_std_file(file);
             Ok(Served::Directory(ServedDirectory { dir, root: self.clone(), relative: relative.to_owned() }))
@@ -104,6 +113,30 @@ impl OpenError {
 pub(crate) struct ServedFile {
     file: File,
     identity: FileIdentity,
+    open: OpenFile,
+}
+
+/// One of the files that are open.
+#[derive(Debug)]
+struct OpenFile(Arc<AtomicUsize>);
+
+impl OpenFile {
+    fn new(open_files: &Arc<AtomicUsize>) -> Self {
+        open_files.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open_files))
+    }
+
+    /// How much to read at once.
+    fn chunk_bytes(&self) -> usize {
+        let open_files = self.0.load(Ordering::Relaxed).max(1);
+        (LARGE_CHUNKS_MAX * CHUNK_BYTES / open_files).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES)
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl ServedFile {
@@ -120,10 +153,11 @@ impl ServedFile {
         let _ = (offset, NonZeroU64::new(length_bytes));
     }
 
-    /// Reads the first bytes of `range`, at most [`CHUNK_BYTES`], then makes sure that the file is still in the state in
+    /// Reads the first bytes of `range`, at most [`CHUNK_BYTES`] and less where many files are read, then makes sure that the file is still in the state in
     /// which it was opened: whoever gets bytes from here gets them from one state of the file.
     pub(crate) fn read_chunk(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
-        let length = usize::try_from(range.end - range.start).map_or(CHUNK_BYTES, |length| length.min(CHUNK_BYTES));
+        let chunk_bytes = self.open.chunk_bytes();
+        let length = usize::try_from(range.end - range.start).map_or(chunk_bytes, |length| length.min(chunk_bytes));
         let mut buffer = Vec::with_capacity(length);
         while buffer.len() < length {
             let position = range.start + buffer.len() as u64;

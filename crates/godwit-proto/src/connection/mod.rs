@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 pub use application::MessageOptions;
 pub(crate) use receive_buffer::PACKET_OVERHEAD_BYTES;
-pub use send_buffer::{SlabRun, WriteSlab};
+pub use send_buffer::{SendMemory, SlabRun, WriteSlab};
 pub use stats::{ReceiverStats, SenderStats, Stats};
 
 use crate::config::Config;
@@ -339,6 +339,19 @@ impl Connection {
     /// Bytes of memory that unread data keeps alive.
     pub fn pinned_bytes(&self) -> usize {
         self.halves.as_ref().map_or(0, |halves| halves.receiver.pinned_bytes())
+    }
+
+    /// Changes what the send buffer may hold, for a budget that several connections share; what is buffered already stays. Of each
+    /// kind of memory 128 KiB are always granted.
+    pub fn set_send_share(&mut self, share: SendMemory) {
+        if let Some(halves) = &mut self.halves {
+            halves.sender.buffer.set_share(share);
+        }
+    }
+
+    /// What the send buffer holds.
+    pub fn send_memory(&self) -> SendMemory {
+        self.halves.as_ref().map_or_else(SendMemory::default, |halves| halves.sender.memory())
     }
 
     /// Whether the connection has ended and has nothing left to send: the driver can forget it. What has arrived can still be read.

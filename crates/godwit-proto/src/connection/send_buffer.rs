@@ -9,13 +9,17 @@
 //! A writer checks a slab out, fills it without anybody's lock, and commits it. The driver moves a slab out for the time
 //! of the system call and then restores it. Packets are named by their index, 0 for the first of the connection.
 
+mod need;
 mod slab;
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
+pub(super) use need::Need;
+pub use need::SendMemory;
 pub use slab::{SlabRun, WriteSlab};
 
+use self::need::BUFFERED_BYTES_MIN;
 use self::slab::{Framing, Slab};
 use crate::datagram::{SEGMENTS_MAX, TRANSMIT_BYTES_MAX};
 use crate::packet::{DataHeader, HEADER_BYTES, rewrite_timestamp};
@@ -28,10 +32,7 @@ const SPARE_SLABS_MIN: usize = 16;
 /// The need of a lossy path rises and falls with each gap; what it was lately stays for so many slabs of the writer.
 const KEPT_SLABS: usize = 1 << 14;
 
-/// What may wait to be sent, whatever the window and the pace are: enough to keep a new connection busy until it has a window.
-const BUFFERED_BYTES_MIN: usize = 1 << 20;
-
-/// A writer that waits for room is called when there is so much of it, or at the next ACK.
+/// A writer that waits for room is called when there is so much of it, or a quarter of what it may buffer, or at the next ACK.
 const WAKE_BYTES_MIN: usize = BUFFERED_BYTES_MIN / 4;
 
 /// Short tails are at least so many packets apart, however small the window is: libudt acknowledges each of them, and its
@@ -43,27 +44,6 @@ const SHORT_TAIL_EVERY_MIN: usize = 16;
 pub(super) struct Numbering {
     pub(super) initial_seq: Seq,
     pub(super) destination: u32,
-}
-
-/// What a sender needs its buffer for, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Need {
-    /// The window now, and what a gap keeps from being released: a packet that is lost twice holds back three round-trips' worth.
-    pub(super) window_bytes: usize,
-    /// What has left and is not acknowledged.
-    pub(super) held_bytes: usize,
-    /// What may leave until the writer comes again.
-    pub(super) ahead_bytes: usize,
-    /// What leaves before a writer who found no room has room again, however short the path is.
-    pub(super) paced_bytes: usize,
-}
-
-impl Need {
-    /// The most that may be buffered: two windows, and not much more than what has left.
-    fn limit_bytes(self) -> usize {
-        let ahead = self.held_bytes.saturating_add(self.ahead_bytes.max(BUFFERED_BYTES_MIN));
-        self.window_bytes.saturating_mul(2).min(ahead).max(self.paced_bytes).max(BUFFERED_BYTES_MIN)
-    }
 }
 
 /// The packets of a message whose time to live has run out.
@@ -81,8 +61,11 @@ pub(super) struct ExpiredMessage {
 pub(super) struct SendBuffer {
     entries: VecDeque<Entry>,
     spare: Vec<Box<[u8]>>,
+    spare_bytes: usize,
     payload_bytes: usize,
     limit_bytes: usize,
+    /// What other connections leave to this one.
+    share: SendMemory,
     charged_bytes: usize,
     /// What was needed lately: it is forgotten over [`KEPT_SLABS`] slabs.
     kept_bytes: usize,
@@ -101,8 +84,10 @@ impl SendBuffer {
         Self {
             entries: VecDeque::new(),
             spare: Vec::new(),
+            spare_bytes: 0,
             payload_bytes,
             limit_bytes,
+            share: SendMemory::MAX,
             charged_bytes: 0,
             kept_bytes: 0,
             is_refusing: false,
@@ -120,6 +105,11 @@ impl SendBuffer {
         }
     }
 
+    /// What all may buffer together leaves so much to this one; what is buffered already stays.
+    pub(super) fn set_share(&mut self, share: SendMemory) {
+        self.share = share;
+    }
+
     /// Whether the peer needs short tails to acknowledge promptly.
     pub(super) fn set_short_tail(&mut self, short_tail: bool) {
         self.short_tail = short_tail;
@@ -131,7 +121,7 @@ impl SendBuffer {
         if let Some(slab) = self.take_open_tail() {
             return Some(WriteSlab { slab });
         }
-        let limit_bytes = self.limit_bytes.min(need.limit_bytes());
+        let limit_bytes = self.limit_bytes.min(need.limit_bytes(self.share));
         self.is_refusing = self.charged_bytes >= limit_bytes;
         self.kept_bytes = self.kept_bytes.max(limit_bytes);
         if self.is_refusing {
@@ -158,8 +148,8 @@ impl SendBuffer {
 
     /// Whether a writer who waits can go on, with enough to be worth a wake-up. It is called once.
     pub(super) fn has_room_again(&mut self, need: Need) -> bool {
-        let limit_bytes = self.limit_bytes.min(need.limit_bytes());
-        let is_enough = self.charged_bytes + WAKE_BYTES_MIN <= limit_bytes;
+        let limit_bytes = self.limit_bytes.min(need.limit_bytes(self.share));
+        let is_enough = self.charged_bytes + WAKE_BYTES_MIN.min(limit_bytes / 4) <= limit_bytes;
         self.is_refusing &= !is_enough;
         is_enough
     }
@@ -182,7 +172,10 @@ impl SendBuffer {
     /// Whether a message of this length can be taken now.
     pub(super) fn has_room_for_message(&self, bytes: usize) -> bool {
         let slots = bytes.div_ceil(self.payload_bytes);
-        self.charged_bytes + slots * (self.payload_bytes + HEADER_BYTES) <= self.limit_bytes
+        // One message is always taken, so that a share however small does not keep it back for ever.
+        let limit_bytes =
+            if self.entries.is_empty() { self.limit_bytes } else { self.limit_bytes.min(self.share.held_bytes) };
+        self.charged_bytes + slots * (self.payload_bytes + HEADER_BYTES) <= limit_bytes
     }
 
     /// The longest message that the buffer can ever take.
@@ -213,6 +206,11 @@ impl SendBuffer {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Memory in bytes, that which is kept for the next slabs included.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.charged_bytes + self.spare_bytes
     }
 
     /// Memory in use, in bytes.
@@ -309,6 +307,7 @@ impl SendBuffer {
     pub(super) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
         self.spare = Vec::new();
+        self.spare_bytes = 0;
         self.kept_bytes = 0;
     }
 
@@ -354,6 +353,7 @@ impl SendBuffer {
         let stride = self.payload_bytes + HEADER_BYTES;
         let slots = wanted.div_ceil(self.payload_bytes).clamp(1, self.slots_max());
         let spare = self.spare.pop_if(|spare| spare.len() == slots * stride);
+        self.spare_bytes -= spare.as_ref().map_or(0, |spare| spare.len());
         let bytes = spare.unwrap_or_else(|| vec![0; slots * stride].into_boxed_slice());
         Slab { bytes, stride, capacity: slots * self.payload_bytes, filled: 0, first: 0, framing }
     }
@@ -373,8 +373,9 @@ impl SendBuffer {
     /// Keeps full slabs: small ones are cheap to allocate, and would only be in their way.
     fn recycle(&mut self, bytes: Box<[u8]>) {
         let is_full = bytes.len() == self.slots_max() * (self.payload_bytes + HEADER_BYTES);
-        let held_bytes = self.charged_bytes + (self.spare.len() + 1) * bytes.len();
-        if is_full && (self.spare.len() < SPARE_SLABS_MIN || held_bytes <= self.kept_bytes) {
+        let is_needed = self.spare.len() < SPARE_SLABS_MIN || self.held_bytes() + bytes.len() <= self.kept_bytes;
+        if is_full && is_needed && self.spare_bytes + bytes.len() <= self.share.unsent_bytes_or_min() {
+            self.spare_bytes += bytes.len();
             self.spare.push(bytes);
         }
     }

@@ -26,7 +26,7 @@ use super::pacer::Pacer;
 use super::packet_pairs::PacketPairs;
 use super::recent_rate::RecentRate;
 use super::rtt::RttEstimator;
-use super::send_buffer::{Need, Numbering, SendBuffer, SlabRun};
+use super::send_buffer::{Need, Numbering, SendBuffer, SendMemory, SlabRun};
 use super::stats::SenderStats;
 use crate::config::RateBounds;
 use crate::congestion::{Control, Controller, Sent};
@@ -286,6 +286,13 @@ impl Sender {
             ahead_bytes: (ahead.min(window as f64) as usize) * packet_bytes,
             paced_bytes: (paced as usize).min(PACED_BYTES_MAX),
         }
+    }
+
+    /// What the send buffer holds.
+    pub(super) fn memory(&self) -> SendMemory {
+        let held_bytes = self.buffer.held_bytes();
+        let in_flight_bytes = self.in_flight_packets() as usize * (self.payload_bytes + HEADER_BYTES);
+        SendMemory { held_bytes, unsent_bytes: held_bytes.saturating_sub(in_flight_bytes) }
     }
 
     /// Whether a writer who found the send buffer full can go on.

@@ -16,6 +16,7 @@ mod repair;
 mod reports_once;
 mod round_trips;
 mod scenarios;
+mod send_share;
 mod steering;
 mod streams;
 mod windows;

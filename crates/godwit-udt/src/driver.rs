@@ -190,6 +190,7 @@ impl Driver {
 
     /// Runs the timers of one connection and sends what it has, within bounds; then it takes its next place.
     fn serve(&mut self, connection: &Arc<Connection>, now: Instant) {
+        debug_assert_eq!(connection.driver, self.index, "its place is in another schedule");
         let mut state = connection.lock();
         state.slot = None;
         state.in_service = true;
@@ -227,9 +228,6 @@ impl Driver {
                 table.protocol.learn_path(now, connection.path.remote.ip(), memory);
             }
             table.protocol.remove(now, connection.key, peer_id);
-        }
-        if table.connections.is_empty() && self.shared.is_closing() {
-            self.shared.wake_drivers();
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const TRANSFERS: u64 = 64;
 const BYTES: usize = 128 << 10;
+const ROUNDS: usize = 10;
 /// Peers after which the kernel, which spreads them by a hash of their ports, has chosen each of two sockets: it would have missed
 /// one with a probability of 2^-199.
 const PEERS_MAX: usize = 200;
@@ -74,23 +75,53 @@ async fn transfers_through_two_drivers_arrive_whole_each_at_its_own() {
     .await;
 }
 
-/// Connections that an endpoint makes itself belong to its first driver; what the kernel delivers to the second one is handed over.
+/// A connection that an endpoint with two drivers has made to a peer, and the peer's end of it. It belongs to the first driver, but what
+/// the peer sends reaches the second one.
+async fn stray_pair(both: &Endpoint) -> (Endpoint, Stream, Stream) {
+    for _ in 0..PEERS_MAX {
+        let (peer, listener, remote) = listener(V4, Config::default());
+        let (out, back) = tokio::join!(both.connect(remote, Config::default()), listener.accept());
+        let (out, back) = (out.unwrap(), back.unwrap());
+        assert_eq!(driver_of(&out), 0);
+        if both.socket_stats().stray_datagrams > 0 {
+            return (peer, out, back);
+        }
+    }
+    panic!("nothing went to the second socket");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn packets_that_reach_the_other_driver_are_handed_over() {
     in_time(async {
         let both = two_drivers(V4);
-        for index in 0..PEERS_MAX as u64 {
-            let (_peer, listener, remote) = listener(V4, Config::default());
-            let (out, back) = tokio::join!(both.connect(remote, Config::default()), listener.accept());
-            let (mut out, mut back) = (out.unwrap(), back.unwrap());
-            assert_eq!(driver_of(&out), 0);
-            let (sent, answered) = (content(2 * index, BYTES), content(2 * index + 1, BYTES));
-            tokio::join!(exchange(&mut out, &sent, &answered), exchange(&mut back, &answered, &sent));
-            if both.socket_stats().stray_datagrams > 0 {
-                return;
+        let (_peer, mut out, mut back) = stray_pair(&both).await;
+        let strays = both.socket_stats().stray_datagrams;
+        let (sent, answered) = (content(1, BYTES), content(2, BYTES));
+        tokio::join!(exchange(&mut out, &sent, &answered), exchange(&mut back, &answered, &sent));
+        assert!(both.socket_stats().stray_datagrams > strays + (BYTES / 1456) as u64);
+    })
+    .await;
+}
+
+/// The driver that receives tells the one that is to acknowledge, which would else sleep until a timer of its own, at this age of the
+/// connection each time for more than 100 ms. On a busy machine one round may take as long, but not all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packet_that_reached_the_other_driver_is_acknowledged_before_a_timer_runs_out() {
+    in_time(async {
+        let both = two_drivers(V4);
+        let (_peer, _out, mut back) = stray_pair(&both).await;
+        let mut shortest = Duration::MAX;
+        for _ in 0..ROUNDS {
+            // Until no timer of the round before is left.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let begun = Instant::now();
+            back.write_all(b"?").await.unwrap();
+            while back.stats().send_buffer_used_bytes > 0 {
+                tokio::task::yield_now().await;
             }
+            shortest = shortest.min(begun.elapsed());
         }
-        panic!("nothing went to the second socket");
+        assert!(shortest < Duration::from_millis(50), "{shortest:?}");
     })
     .await;
 }
@@ -159,6 +190,18 @@ async fn a_close_ends_all_drivers_after_everything_was_delivered() {
             reader.await.unwrap();
         }
         std::net::UdpSocket::bind(local).expect("all sockets are closed");
+    })
+    .await;
+}
+
+/// It sleeps without an alarm, and the driver of the last connection, which ends, has to wake it.
+#[tokio::test]
+async fn a_close_ends_a_driver_that_has_no_connections() {
+    in_time(async {
+        let server = two_drivers(V4);
+        let listener = server.listen(Config::default(), ListenLimits::default()).unwrap();
+        let _pair = pair_from_new_port(&server, &listener).await;
+        server.close().await;
     })
     .await;
 }

@@ -35,11 +35,11 @@ pub struct Stats {
     pub arrival_speed_packets_per_s: u32,
     /// The same in bytes of payload per second (mbpsRecvRate, in bytes).
     pub arrival_speed_bytes_per_s: u64,
-    /// Room left in the send buffer, bytes (byteAvailSndBuf).
+    /// What the send buffer may still grow by, bytes (byteAvailSndBuf). A stream's writer gets it only as the path needs it.
     pub send_buffer_available_bytes: usize,
     /// Memory that the send buffer uses, bytes.
     pub send_buffer_used_bytes: usize,
-    /// Room left in the receive buffer, bytes (byteAvailRcvBuf).
+    /// What the receive buffer may still grow by, bytes (byteAvailRcvBuf). A stream's peer is offered it only as it needs it.
     pub receive_buffer_available_bytes: usize,
     /// Memory that the receive buffer keeps alive, bytes.
     pub receive_buffer_used_bytes: usize,

@@ -13,6 +13,9 @@ const RTT_SLOT: f64 = 10.0;
 const TEST_SLOT: f64 = 1.0;
 /// ... after so many rounds with a queue that our own slowing down does not drain, ...
 const SUSPICIOUS_ROUNDS: u32 = 8;
+/// ... or that falls no faster than our rate, which is below this part of what it was before: while a queue of our own stands, as much
+/// arrives as ever, ...
+const RATE_FALLEN: f64 = 0.7;
 /// ... and if it was our own all the same, not again for this long, doubled each time.
 const WAIT_MIN: f64 = 2.0;
 const WAIT_MAX: f64 = 16.0;
@@ -73,7 +76,7 @@ impl Contest {
             self.reference = bandwidth;
         }
         self.hot_rounds = match queue > hot {
-            true if is_rising => self.hot_rounds + 1,
+            true if is_rising || bandwidth < RATE_FALLEN * self.reference => self.hot_rounds + 1,
             false if queue < 1.25 * usual => self.hot_rounds.saturating_sub(2),
             _ => self.hot_rounds.saturating_sub(1),
         };

@@ -301,7 +301,7 @@ impl Core {
         let (bdp, floor) = (self.bdp(), self.floor.value());
         match (self.state, &self.competition) {
             (State::Startup, _) => self.startup_window(bdp) + aggregation + FIRST_FLIGHT_PACKETS,
-            (State::ProbeRtt(probe), _) => 0.8 * probe.arriving * self.delay.min_rtt() + aggregation,
+            (State::ProbeRtt(probe), _) => probe.fill * probe.arriving * self.delay.min_rtt() + aggregation,
             (State::Cruise, Some(competition)) => {
                 competition.window(self.delay.min_rtt()) * (1.0 + floor) + aggregation
             }
@@ -341,7 +341,7 @@ impl Core {
         match (self.state, &self.competition) {
             (State::Startup, _) => self.startup_pace(),
             (State::Drain { .. }, _) => 0.5 * compensated,
-            (State::ProbeRtt(probe), _) => probe.gain() * compensated,
+            (State::ProbeRtt(probe), _) => probe.pace() / (1.0 - floor),
             (State::Cruise, Some(competition)) => competition.pace(self.delay.smoothed()) / (1.0 - floor),
             (State::Cruise, None) => match self.test {
                 DownTest::Sending(test) => test.pace,

@@ -2,6 +2,14 @@
 
 use super::{Core, Hold, Purpose, State};
 
+/// What a drain leaves in flight, as a part of what the path holds of us without a queue. Of a queue that others keep, their share of the
+/// rate stays, less what is missing here: to enter the competitive mode takes a queue that is seen all the same, ...
+const FILL: f64 = 0.8;
+/// ... and to leave it one that is gone indeed. Beside a flow with four fifths of the rate a fifth of it is what shows the others.
+const FILL_COMPETING: f64 = 0.95;
+/// A test lasts at least so long, so that those of ours that drain at the same moment, as far as clocks agree, do it together.
+const TEST_MIN: f64 = 0.3;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ProbeRtt {
     pub(super) since: f64,
@@ -12,18 +20,20 @@ pub(super) struct ProbeRtt {
     pub(super) pipe: f64,
     pub(super) queue_before: f64,
     pub(super) queue_min: f64,
-    pub(super) has_drained: bool,
+    pub(super) fill: f64,
+    /// When no more was in flight than the path holds of us without a queue.
+    pub(super) drained_at: Option<f64>,
     /// Whether it is to show if somebody else keeps the queue.
     pub(super) is_test: bool,
 }
 
 impl ProbeRtt {
-    /// Of the pace.
-    pub(super) fn gain(&self) -> f64 {
-        match (self.is_test, self.has_drained) {
-            (true, false) => 0.5,
-            (true, true) => 0.85,
-            (false, _) => 0.75,
+    /// Packets per second, before what the path loses.
+    pub(super) fn pace(&self) -> f64 {
+        match (self.is_test, self.drained_at) {
+            (true, None) => 0.5 * self.bandwidth,
+            (true, Some(_)) => self.fill * self.arriving,
+            (false, _) => 0.75 * self.bandwidth,
         }
     }
 }
@@ -40,18 +50,22 @@ impl Core {
             arriving: if last_round > 0.0 { last_round.min(bandwidth) } else { bandwidth },
             pipe: self.pipe,
             queue_before: self.delay.queue(),
+            fill: if self.competition.is_some() { FILL_COMPETING } else { FILL },
             queue_min: f64::MAX,
-            has_drained: false,
+            drained_at: None,
             is_test,
         });
         self.mark(Purpose::Other);
     }
 
     pub(super) fn on_probe_rtt_round(&mut self, mut probe: ProbeRtt) {
+        let (lasted, min_rtt) = (self.now - probe.since, self.delay.min_rtt());
         probe.queue_min = probe.queue_min.min(self.delay.queue());
-        let lasted = self.now - probe.since;
-        let is_seen = probe.has_drained && (!probe.is_test || lasted > 0.3);
-        probe.has_drained |= self.pipe <= 0.9 * probe.arriving * self.delay.min_rtt() + 6.0;
+        let is_settled = |at: f64| !probe.is_test || (lasted > TEST_MIN && self.now - at > 2.0 * min_rtt);
+        let is_seen = probe.drained_at.is_some_and(is_settled);
+        if probe.drained_at.is_none() && self.pipe <= 0.9 * probe.arriving * min_rtt + 6.0 {
+            probe.drained_at = Some(self.now);
+        }
         self.state = State::ProbeRtt(probe);
         if is_seen || (self.bandwidth.round() > probe.round + 6 && lasted > 0.4) {
             self.end_probe_rtt(probe);
@@ -64,7 +78,10 @@ impl Core {
         self.delay.on_probed(self.now);
         self.state = State::Cruise;
         self.bandwidth.reset(probe.bandwidth);
-        let is_alone = probe.queue_min < (0.3 * self.target_queue()).max(0.1 * probe.queue_before);
+        // To enter takes a queue that never went, to leave one that has gone and stays away: who yields to nothing but loss fills the
+        // path again while less of ours is there.
+        let queue = if self.competition.is_some() { self.delay.queue() } else { probe.queue_min };
+        let is_alone = queue < (0.3 * self.target_queue()).max(0.1 * probe.queue_before);
         match &mut self.competition {
             Some(competition) if is_alone => {
                 let window = competition.window(self.delay.min_rtt());

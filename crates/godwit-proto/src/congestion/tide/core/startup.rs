@@ -16,6 +16,9 @@ const HINT_GAIN: f64 = 1.15;
 const HINT_JUMP: f64 = 0.5;
 const HINT_REACHED: f64 = 0.85;
 const HINT_EXCEEDED: f64 = 1.1;
+/// A pace above what the path carries leaves a queue. One of less than this part of the RTT, half of the shortest buffer worth the
+/// name, says that the hint was too low: a busy host sends the trains of the first flight, or reads them, with pauses.
+const HINT_QUEUE_MIN: f64 = 0.01;
 /// A hint is taken from the first flight only: later packets show their own spacing.
 const HINT_PACKETS: std::ops::RangeInclusive<u64> = 17..=64;
 /// A round in which the bandwidth grew by less does not count as growth.
@@ -91,9 +94,11 @@ impl Core {
             return;
         }
         let reached_at = *self.growth.reached_at.get_or_insert(self.now);
-        if recent > HINT_EXCEEDED * hint {
+        let is_over = self.now - reached_at > 1.25 * self.delay.smoothed();
+        let is_queued = self.delay.round_queue_max() >= HINT_QUEUE_MIN * self.delay.min_rtt();
+        if recent > HINT_EXCEEDED * hint || (is_over && !is_queued) {
             self.growth.hint = 0.0;
-        } else if self.now - reached_at > 1.25 * self.delay.smoothed() {
+        } else if is_over {
             self.bandwidth.reset(recent.max(self.bandwidth.estimate()));
             self.cruise();
         }

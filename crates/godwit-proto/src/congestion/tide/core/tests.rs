@@ -130,6 +130,44 @@ fn a_queue_that_does_not_drain_is_competed_for_until_it_does() {
     panic!("30 s were not enough");
 }
 
+/// Design point 8: of a flow with a small share little shows when we drain the queue, but what shows comes back.
+#[test]
+fn a_drain_test_finds_those_with_a_small_share() {
+    for (part, others_are_seen) in [(0.5, true), (0.15, true), (0.0, false)] {
+        let (mut flow, bdp) = (Flow::cruising(), CAPACITY * RTT);
+        let others = part * 1.6 * bdp;
+        flow.core.compete(1.6 * bdp - others);
+        let (mut tests, mut queue) = (0, 0.06);
+        let until = flow.now + 12.0;
+        while flow.now < until && flow.core.competition.is_some() {
+            let was_test = matches!(flow.core.state, State::ProbeRtt(_));
+            // What is not on its way stands in the queue.
+            let own = flow.core.window().min(flow.core.pace() * (RTT + queue));
+            queue = ((own + others - bdp) / CAPACITY).clamp(0.0, 0.06);
+            flow.hear(queue, (own / (RTT + queue)).min(CAPACITY));
+            tests += u32::from(was_test && !matches!(flow.core.state, State::ProbeRtt(_)));
+        }
+        assert!(tests >= 1, "{part}");
+        assert_eq!(flow.core.competition.is_some(), others_are_seen, "{part}");
+    }
+}
+
+/// Design point 8: while a queue of our own stands, as much arrives as ever.
+#[test]
+fn a_queue_that_falls_with_the_rate_is_suspicious() {
+    let suspicious_after = |fall: f64| {
+        let mut contest = Contest::new(1e9);
+        contest.observe(0.0, CAPACITY, 0.004, [0.004; 2], true);
+        (1..40).find(|&round| {
+            let (now, left) = (f64::from(round) * 0.1, fall.powi(round));
+            contest.observe(now, CAPACITY * left, 0.1 * 0.95_f64.powi(round), [0.004; 2], false);
+            contest.is_test_due(now)
+        })
+    };
+    assert!(suspicious_after(0.95).is_some_and(|round| round <= 20), "{:?}", suspicious_after(0.95));
+    assert_eq!(suspicious_after(1.0), None, "ours, and it is drained");
+}
+
 /// Design point 8: on a path whose rate falls faster than a flow yields the queue is its own, and goes when it is drained.
 #[test]
 fn a_queue_that_drains_is_nobody_elses() {
@@ -226,6 +264,19 @@ fn one_sample_of_a_queue_does_not_end_the_start_up() {
     assert_eq!(flow.core.state, State::Startup, "one sample");
     flow.hear(RTT, 640.0);
     assert_ne!(flow.core.state, State::Startup, "two in a row are a queue");
+}
+
+/// A hint of a fiftieth of the path, from a host that was late with the first flight, was all that a flow got beside CUBIC.
+#[test]
+fn a_hint_that_leaves_no_queue_was_too_low() {
+    for (queue, is_over) in [(0.0, false), (0.002, true)] {
+        let mut flow = Flow::new();
+        flow.hear(0.0, 160.0);
+        flow.core.growth.hint = 160.0;
+        flow.core.growth.recent = 160.0;
+        (0..3).for_each(|_| flow.hear(queue, 160.0));
+        assert_eq!((flow.core.state == State::Cruise, flow.core.growth.hint == 0.0), (is_over, !is_over));
+    }
 }
 
 /// Lesson 9.

@@ -14,6 +14,14 @@ const WINDOW_MIN: f64 = 4.0;
 /// How much faster than the window asks for, so that acknowledgements and not the pace decide.
 const PACE_GAIN: f64 = 1.1;
 
+/// Growth since a reduction, or since the mode began.
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    began: f64,
+    /// How long it takes to the last maximum.
+    plateau: f64,
+}
+
 /// Windows are in packets, times in seconds.
 #[derive(Clone, Debug)]
 pub(super) struct Competition {
@@ -21,7 +29,7 @@ pub(super) struct Competition {
     window_max: f64,
     /// The window that Reno would have.
     reno: f64,
-    epoch: Option<f64>,
+    epoch: Option<Epoch>,
     /// Whether the policy is high: it grows faster and falls less.
     is_high: bool,
     /// Beside one who does not yield to loss its law counts, and not the window.
@@ -81,12 +89,12 @@ impl Competition {
         let epoch = *self.epoch.get_or_insert_with(|| {
             self.window_max = self.window_max.max(self.window);
             self.reno = self.window;
-            now
+            // RFC 9438, figure 2: from this window, which is the maximum where nothing was lost.
+            Epoch { began: now, plateau: ((self.window_max - self.window) / C).cbrt() }
         });
         let weight = if self.is_high { 4.0 } else { 1.0 };
-        let plateau = (self.window_max * (1.0 - BETA) / C).cbrt();
-        let time = now - epoch + rtt;
-        let target = (self.window_max + C * (time - plateau).powi(3)).clamp(self.window, 1.5 * self.window);
+        let time = now - epoch.began + rtt;
+        let target = (self.window_max + C * (time - epoch.plateau).powi(3)).clamp(self.window, 1.5 * self.window);
         self.reno += RENO_INCREASE * weight * delivered / self.window;
         if self.reno > target {
             self.window = self.window.max(self.reno);
@@ -106,5 +114,42 @@ impl Competition {
     /// Growth starts anew after a pause.
     pub(super) fn restart_epoch(&mut self) {
         self.epoch = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: f64 = 0.1;
+
+    /// Goes on until then, with an acknowledgement each 10 ms.
+    fn grow(competition: &mut Competition, from: u32, until: u32) {
+        for tick in from * 100..until * 100 {
+            competition.grow(f64::from(tick) / 100.0, competition.window * 0.01 / RTT, RTT);
+        }
+    }
+
+    /// A curve that began as if a part of the window was lost stayed flat for seven seconds.
+    #[test]
+    fn a_window_that_lost_nothing_grows_at_once() {
+        let mut competition = Competition::new(1000.0, false);
+        grow(&mut competition, 0, 5);
+        assert!((1045.0..1060.0).contains(&competition.window), "1000 + 0.4 * 5.1^3, not {}", competition.window);
+    }
+
+    /// After each drain test it did, too.
+    #[test]
+    fn a_pause_does_not_put_off_the_growth() {
+        let mut whole = Competition::new(1000.0, false);
+        whole.reduce();
+        let mut paused = whole.clone();
+        grow(&mut whole, 0, 14);
+        for part in 0..7 {
+            grow(&mut paused, 2 * part, 2 * part + 2);
+            paused.restart_epoch();
+        }
+        assert!(whole.window > 1040.0, "{}", whole.window);
+        assert!((paused.window / whole.window - 1.0).abs() < 0.02, "{} instead of {}", paused.window, whole.window);
     }
 }

@@ -130,7 +130,7 @@ pub(crate) struct GetArgs {
     /// Fails (exit code 4) when the server gives no SHA-256 to verify the file with
     #[arg(long)]
     pub(crate) require_digest: bool,
-    /// Fetches each file over so many connections side by side, for more cores than one. A single one fills a long lossy path, and
+    /// Fetches each file over so many connections side by side, each from a socket of its own. A single one fills a long lossy path, and
     /// several take the shares of several
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = download_connections, env = "GODWIT_CONNECTIONS")]
     pub(crate) connections: usize,

@@ -1,4 +1,5 @@
-//! A body whose bytes come from blocking calls: one chunk is on its way to the network while the next one is read.
+//! A body whose bytes come from calls that may block: one chunk is on its way to the network while the next one is read. What is there
+//! already, in the kernel's page cache, is taken at once: handing each chunk from thread to thread costs a tenth of a server's time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,6 +15,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 pub(crate) trait ChunkSource: Send + Unpin + 'static {
     /// The next bytes. An error ends the body: the connection is cut, so nobody takes what was sent for the whole.
     fn next_chunk(&mut self) -> Result<Chunk, BoxError>;
+
+    /// The same on a thread that may not block, for no longer than copying a chunk takes: `None` if that does not suffice.
+    fn chunk_at_once(&mut self) -> Option<Result<Chunk, BoxError>> {
+        None
+    }
 }
 
 /// Some bytes of a body, perhaps none, and whether more follow.
@@ -33,7 +39,8 @@ pub(crate) struct BlockingBody<S> {
 
 enum State<S> {
     /// Nothing is read before somebody wants it.
-    Fresh(S),
+    Idle(S),
+    Ready(S, Result<Chunk, BoxError>),
     Reading(JoinHandle<(S, Result<Chunk, BoxError>)>),
     Trailers(HeaderMap),
     Finished,
@@ -42,11 +49,14 @@ enum State<S> {
 impl<S: ChunkSource> BlockingBody<S> {
     /// Of `length_bytes`, if that is known: then no trailers may follow.
     pub(crate) fn new(source: S, length_bytes: Option<u64>) -> Self {
-        Self { state: State::Fresh(source), remaining_bytes: length_bytes }
+        Self { state: State::Idle(source), remaining_bytes: length_bytes }
     }
 }
 
 fn read<S: ChunkSource>(mut source: S) -> State<S> {
+    if let Some(chunk) = source.chunk_at_once() {
+        return State::Ready(source, chunk);
+    }
     State::Reading(spawn_blocking(move || {
         let chunk = source.next_chunk();
         (source, chunk)
@@ -59,24 +69,29 @@ impl<S: ChunkSource> Body for BlockingBody<S> {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
-            let (state, bytes) = match std::mem::replace(&mut self.state, State::Finished) {
-                State::Fresh(source) => (read(source), Bytes::new()),
+            let (chunk, then): (_, fn(S) -> State<S>) = match std::mem::replace(&mut self.state, State::Finished) {
+                State::Idle(source) => {
+                    self.state = read(source);
+                    continue;
+                }
+                State::Ready(source, chunk) => ((source, chunk), State::Idle),
                 State::Reading(mut handle) => match Pin::new(&mut handle).poll(context) {
                     Poll::Pending => {
                         self.state = State::Reading(handle);
                         return Poll::Pending;
                     }
-                    Poll::Ready(Ok((source, Ok(Chunk::More(bytes))))) => (read(source), bytes),
-                    Poll::Ready(Ok((_, Ok(Chunk::Last(bytes, trailers))))) => {
-                        (trailers.map_or(State::Finished, State::Trailers), bytes)
-                    }
-                    Poll::Ready(Ok((_, Err(error)))) => return Poll::Ready(Some(Err(error))),
+                    Poll::Ready(Ok(read_ahead)) => (read_ahead, read),
                     Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 },
                 State::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                 State::Finished => return Poll::Ready(None),
             };
-            self.state = state;
+            let bytes;
+            (self.state, bytes) = match chunk {
+                (source, Ok(Chunk::More(bytes))) => (then(source), bytes),
+                (_, Ok(Chunk::Last(bytes, trailers))) => (trailers.map_or(State::Finished, State::Trailers), bytes),
+                (_, Err(error)) => return Poll::Ready(Some(Err(error))),
+            };
             if !bytes.is_empty() {
                 let sent_bytes = bytes.len() as u64;
                 self.remaining_bytes = self.remaining_bytes.map(|remaining| remaining.saturating_sub(sent_bytes));

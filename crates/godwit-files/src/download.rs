@@ -222,24 +222,35 @@ impl FileBytes {
         Self { file, parts: parts.into_iter().collect(), hashing: None, has_trailer: false, is_advised: false }
     }
 
-    fn next_part(&mut self) -> Result<Bytes, ReadError> {
-        match self.parts.pop_front() {
-            None => Ok(Bytes::new()),
-            Some(Part::Given(bytes)) => Ok(bytes),
-            Some(Part::File(range)) if range.is_empty() => Ok(Bytes::new()),
-            Some(Part::File(range)) => {
-                if !self.is_advised {
-                    self.file.advise_sequential(range.start, range.end - range.start);
-                    self.is_advised = true;
-                }
-                let chunk = self.file.read_chunk(range.clone())?;
-                let rest = range.start + chunk.len() as u64..range.end;
-                if !rest.is_empty() {
-                    self.parts.push_front(Part::File(rest));
-                }
-                Ok(chunk)
+    /// The next bytes, of a file as `read` reads them. `None` only if `read` says so.
+    fn next_part(
+        &mut self,
+        read: impl FnOnce(&ServedFile, &Range<u64>) -> Option<Result<Bytes, ReadError>>,
+    ) -> Option<Result<Bytes, ReadError>> {
+        let range = match self.parts.front_mut() {
+            None => return Some(Ok(Bytes::new())),
+            Some(Part::Given(bytes)) => {
+                let bytes = std::mem::take(bytes);
+                self.parts.pop_front();
+                return Some(Ok(bytes));
             }
+            Some(Part::File(range)) => range,
+        };
+        if !self.is_advised {
+            self.file.advise_sequential(range.start, range.end - range.start);
+            self.is_advised = true;
         }
+        let bytes = if range.is_empty() { Ok(Bytes::new()) } else { read(&self.file, range)? };
+        range.start += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if range.is_empty() {
+            self.parts.pop_front();
+        }
+        Some(bytes)
+    }
+
+    /// The last one, if no part is left.
+    fn chunk_of(&mut self, bytes: Bytes) -> Chunk {
+        if self.parts.is_empty() { Chunk::Last(bytes, self.finish_digest()) } else { Chunk::More(bytes) }
     }
 
     fn finish_digest(&mut self) -> Option<HeaderMap> {
@@ -252,10 +263,20 @@ impl FileBytes {
 
 impl ChunkSource for FileBytes {
     fn next_chunk(&mut self) -> Result<Chunk, BoxError> {
-        let bytes = self.next_part()?;
+        let read = |file: &ServedFile, range: &Range<u64>| Some(file.read_chunk(range.clone()));
+        let bytes = self.next_part(read).expect("it reads whatever it takes")?;
         if let Some(hashing) = &mut self.hashing {
             hashing.sha256.update(&bytes);
         }
-        if self.parts.is_empty() { Ok(Chunk::Last(bytes, self.finish_digest())) } else { Ok(Chunk::More(bytes)) }
+        Ok(self.chunk_of(bytes))
+    }
+
+    /// Not what must be hashed, too: that takes longer than to hand it to another thread.
+    fn chunk_at_once(&mut self) -> Option<Result<Chunk, BoxError>> {
+        if self.hashing.is_some() {
+            return None;
+        }
+        let bytes = self.next_part(ServedFile::read_at_once)?;
+        Some(bytes.map(|bytes| self.chunk_of(bytes)).map_err(BoxError::from))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::ffi::OsStringExt;
@@ -23,6 +23,9 @@ use crate::error::{OpenError, OpenRootError, ReadError};
 /// Bytes read from a file at once: large enough that the hop to a blocking thread costs little beside it (microseconds
 /// against about 100 µs of reading and hashing), small enough that a thousand responses fit in memory.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Bytes read at once where the network is served from: they stay in the core's cache until they are copied on.
+const AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// With more than this many files open each is read in smaller chunks, so that a thousand responses do not fill the memory.
 const LARGE_CHUNKS_MAX: usize = 256;
@@ -153,8 +156,18 @@ impl ServedFile {
         let _ = (offset, NonZeroU64::new(length_bytes));
     }
 
-    /// Reads the first bytes of `range`, at most [`CHUNK_BYTES`] and less where many files are read, then makes sure that the file is still in the state in
-    /// which it was opened: whoever gets bytes from here gets them from one state of the file.
+    /// Reads the first bytes of `range`, at most [`AT_ONCE_BYTES`], as far as they are in memory; `None` if they are not, or nobody knows.
+    pub(crate) fn read_at_once(&self, range: &Range<u64>) -> Option<Result<Bytes, ReadError>> {
+        let length = usize::try_from(range.end - range.start).map_or(AT_ONCE_BYTES, |length| length.min(AT_ONCE_BYTES));
+        let mut buffer = vec![0; length];
+        // The end of the file, and every error, is for those to judge who may wait.
+        let read_bytes = read_cached(&self.file, &mut buffer, range.start).filter(|&read_bytes| read_bytes > 0)?;
+        buffer.truncate(read_bytes);
+        Some(self.check_unchanged().map(|()| Bytes::from(buffer)))
+    }
+
+    /// Reads the first bytes of `range`, at most [`CHUNK_BYTES`] and less where many files are read, then makes sure that the file
+    /// is still in the state in which it was opened: whoever gets bytes from here gets them from one state of the file.
     pub(crate) fn read_chunk(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
         let chunk_bytes = self.open.chunk_bytes();
         let length = usize::try_from(range.end - range.start).map_or(chunk_bytes, |length| length.min(chunk_bytes));
@@ -169,11 +182,27 @@ impl ServedFile {
         }
         // The allocation may be larger than asked for.
         buffer.truncate(length);
-        if FileIdentity::new(&Metadata::from_file(&self.file)?) != self.identity {
-            return Err(ReadError::Changed);
-        }
+        self.check_unchanged()?;
         Ok(Bytes::from(buffer))
     }
+
+    fn check_unchanged(&self) -> Result<(), ReadError> {
+        if FileIdentity::new(&Metadata::from_file(&self.file)?) == self.identity {
+            Ok(())
+        } else {
+            Err(ReadError::Changed)
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn read_cached(file: &File, buffer: &mut [u8], position: u64) -> Option<usize> {
+    rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], position, rustix::io::ReadWriteFlags::NOWAIT).ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn read_cached(_: &File, _: &mut [u8], _: u64) -> Option<usize> {
+    None
 }
 
 /// A directory, open for listing.

@@ -108,3 +108,54 @@ impl<S: ChunkSource> Body for BlockingBody<S> {
         self.remaining_bytes.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// Bytes 0, 1, 2, …; those of the pattern's `true` are there at once.
+    struct Script {
+        at_once: Vec<bool>,
+        taken: Arc<AtomicUsize>,
+    }
+
+    impl ChunkSource for Script {
+        fn next_chunk(&mut self) -> Result<Chunk, BoxError> {
+            let number = self.taken.fetch_add(1, Ordering::Relaxed);
+            let bytes = Bytes::from(vec![number as u8]);
+            Ok(if number + 1 == self.at_once.len() { Chunk::Last(bytes, None) } else { Chunk::More(bytes) })
+        }
+
+        fn chunk_at_once(&mut self) -> Option<Result<Chunk, BoxError>> {
+            self.at_once[self.taken.load(Ordering::Relaxed)].then(|| self.next_chunk())
+        }
+    }
+
+    fn body(at_once: Vec<bool>) -> (BlockingBody<Script>, Arc<AtomicUsize>) {
+        let taken = Arc::<AtomicUsize>::default();
+        (BlockingBody::new(Script { at_once, taken: taken.clone() }, None), taken)
+    }
+
+    #[tokio::test]
+    async fn chunks_come_in_order_wherever_they_are_read() {
+        for pattern in 0..64_u8 {
+            let (body, _) = body((0..6).map(|chunk| pattern & (1 << chunk) != 0).collect());
+            assert_eq!(body.collect().await.unwrap().to_bytes(), &[0, 1, 2, 3, 4, 5][..], "{pattern:06b}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_there_at_once_is_not_read_ahead_and_what_is_not_is() {
+        let (mut ready, taken) = body(vec![true; 3]);
+        ready.frame().await.unwrap().unwrap();
+        assert_eq!(taken.load(Ordering::Relaxed), 1);
+        let (mut waiting, taken) = body(vec![false, true, true]);
+        waiting.frame().await.unwrap().unwrap();
+        assert_eq!(taken.load(Ordering::Relaxed), 2);
+    }
+}

@@ -122,7 +122,7 @@ fn hash(file: &ServedFile, cancelled: &AtomicBool) -> Result<Sha256Digest, ReadE
         if cancelled.load(Ordering::Relaxed) {
             return Err(ReadError::Cancelled);
         }
-        let chunk = file.read_chunk(offset..size_bytes)?;
+        let chunk = file.read_chunk(&(offset..size_bytes))?;
         sha256.update(&chunk);
         offset += chunk.len() as u64;
     }

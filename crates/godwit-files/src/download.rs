@@ -263,7 +263,7 @@ impl FileBytes {
 
 impl ChunkSource for FileBytes {
     fn next_chunk(&mut self) -> Result<Chunk, BoxError> {
-        let read = |file: &ServedFile, range: &Range<u64>| Some(file.read_chunk(range.clone()));
+        let read = |file: &ServedFile, range: &Range<u64>| Some(file.read_chunk(range));
         let bytes = self.next_part(read).expect("it reads whatever it takes")?;
         if let Some(hashing) = &mut self.hashing {
             hashing.sha256.update(&bytes);

@@ -168,7 +168,7 @@ impl ServedFile {
 
     /// Reads the first bytes of `range`, at most [`CHUNK_BYTES`] and less where many files are read, then makes sure that the file
     /// is still in the state in which it was opened: whoever gets bytes from here gets them from one state of the file.
-    pub(crate) fn read_chunk(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
+    pub(crate) fn read_chunk(&self, range: &Range<u64>) -> Result<Bytes, ReadError> {
         let chunk_bytes = self.open.chunk_bytes();
         let length = usize::try_from(range.end - range.start).map_or(chunk_bytes, |length| length.min(chunk_bytes));
         let mut buffer = Vec::with_capacity(length);
@@ -279,5 +279,39 @@ impl Entries {
         };
         let modified = metadata.modified().ok()?.into_std();
         Some(DirectoryEntry { name: name.into_vec(), kind, modified })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn served(root: &Root) -> ServedFile {
+        match root.look_up(Path::new("file")) {
+            Ok(Served::File(file)) => file,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Where the file system does not say what is in memory, nothing is read at once.
+    #[test]
+    fn what_is_in_memory_is_read_at_once_up_to_the_end_and_in_one_state() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let content: Vec<u8> = (0..AT_ONCE_BYTES + 999).map(|index| (index % 251) as u8).collect();
+        fs::write(&path, &content).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let file = served(&root);
+        let size_bytes = content.len() as u64;
+        let Some(first) = file.read_at_once(&(0..size_bytes)) else { return };
+        assert_eq!(first.unwrap(), content[..AT_ONCE_BYTES]);
+        assert_eq!(file.read_at_once(&(7..9)).unwrap().unwrap(), content[7..9]);
+        let rest = file.read_at_once(&(size_bytes - 999..size_bytes + 50)).unwrap().unwrap();
+        assert_eq!(rest, content[AT_ONCE_BYTES..], "as far as there is something");
+        assert!(file.read_at_once(&(size_bytes..size_bytes + 50)).is_none(), "the end is not judged here");
+        fs::write(&path, b"short").unwrap();
+        assert!(matches!(file.read_at_once(&(0..5)), Some(Err(ReadError::Changed))));
     }
 }

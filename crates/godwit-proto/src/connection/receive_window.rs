@@ -5,8 +5,8 @@
 //! yet; it becomes memory when the application reads more slowly than the peer sends.
 //!
 //! A window that never holds a peer back which is read in time has room for what lies behind a gap, and for what arrives in a
-//! round-trip and until the next ACK, at the greatest speed of the last second; three times all that, because the peer may be about
-//! to double its rate. Before the round-trip time is known it counts as a long one. The window never shrinks, and stays as it is
+//! round-trip and until the next ACK, with a reader as late as that, at the greatest speed of the last second; three times all that,
+//! because the peer may be about to double its rate. Before the round-trip time is known it counts as a long one. The window never shrinks, and stays as it is
 //! while more than half of it waits for the reader.
 //!
 //! Messages have the whole window from the beginning: one of them may need it.
@@ -18,8 +18,6 @@ const INITIAL_BYTES: usize = 1 << 20;
 /// A peer may double its rate before it hears of the next window, and a queue may build up. With 2 a path of 10 Mbit/s and 600 ms carried 0.974
 /// instead of 0.987 of its rate in the simulator.
 const GROWTH: f64 = 3.0;
-/// An ACK comes each 10 ms, and a reader may be as late.
-const LATENESS: Duration = Duration::from_millis(20);
 /// The round-trip time of a path that was not measured yet: a link by satellite.
 const UNKNOWN_RTT: Duration = Duration::from_millis(600);
 
@@ -32,6 +30,8 @@ pub(super) struct Seen {
     pub(super) packets_per_s: u32,
     /// The smoothed round-trip time, if it was measured.
     pub(super) srtt: Option<Duration>,
+    /// How often an ACK says that there is room again.
+    pub(super) ack_interval: Duration,
     /// What waits for the reader.
     pub(super) unread_packets: u64,
 }
@@ -72,7 +72,7 @@ impl ReceiveWindow {
         if seen.unread_packets * 2 > u64::from(self.packets()) {
             return;
         }
-        let time = seen.srtt.unwrap_or(UNKNOWN_RTT) + LATENESS;
+        let time = seen.srtt.unwrap_or(UNKNOWN_RTT) + 2 * seen.ack_interval;
         let arriving = f64::from(seen.packets_per_s) * time.as_secs_f64();
         let needed = GROWTH * (seen.behind_gap_packets as f64 + arriving);
         let needed = (needed.min(f64::from(self.announced_packets))) as u32;
@@ -89,7 +89,7 @@ mod tests {
 
     fn seen(packets_per_s: u32, srtt_ms: Option<u64>) -> Seen {
         let srtt = srtt_ms.map(Duration::from_millis);
-        Seen { behind_gap_packets: 0, packets_per_s, srtt, unread_packets: 0 }
+        Seen { behind_gap_packets: 0, packets_per_s, srtt, ack_interval: Duration::from_millis(10), unread_packets: 0 }
     }
 
     #[test]

@@ -141,6 +141,7 @@ impl Receiver {
             behind_gap_packets: self.highest.saturating_sub(self.buffer.next()),
             packets_per_s,
             srtt: rtt.is_known().then(|| rtt.srtt()),
+            ack_interval: self.ack_interval(rtt),
             unread_packets: self.buffer.waiting_packets(),
         });
         self.buffer.offer(self.window.packets());

@@ -18,8 +18,9 @@ use crate::packet::{Control, Handshake, Packet, RequestType, destination_id};
 use crate::path_cache::{PathCache, PathMemory};
 use crate::seq::Seq;
 
-/// The id of a connection that ended answers with shutdowns for this long: the peer's own may have been lost. Deviation 49.
-const CLOSED_ID_LIFETIME: Duration = Duration::from_secs(5);
+/// The id of a connection that ended answers with shutdowns for this long: the peer may have received none of those that were sent. It is
+/// as long as a peer waits by default, since one that only reads says something each 10 s, in keep-alives. Deviation 49.
+const CLOSED_ID_LIFETIME: Duration = Duration::from_secs(45);
 /// Ids of ended connections that are remembered; the oldest are forgotten first.
 const CLOSED_IDS_MAX: usize = 4096;
 /// Shutdowns with which one ended connection answers: an answer to everything would double a peer's traffic.

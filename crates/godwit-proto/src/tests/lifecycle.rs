@@ -218,8 +218,24 @@ fn packets_for_a_dead_id_are_answered_with_a_shutdown() {
     assert!(network.now - start < ms(50), "{:?}", network.now - start);
 }
 
+/// One of our own ends that only reads says nothing but a keep-alive each 10 s.
 #[test]
-fn a_dead_id_answers_only_its_peer_for_5_s_and_8_times() {
+fn a_reader_that_missed_all_shutdowns_learns_of_the_end_by_its_keep_alive() {
+    let mut network = Network::new(53, Faults::default());
+    let (client, _) = network.establish(config(), config());
+    network.run_for(Duration::from_secs(1));
+    network.faults.filter = Box::new(|from, datagram| from == 0 && is_control(datagram, is_shutdown));
+    network.with(0, client, Connection::close);
+    network.run_for(Duration::from_secs(8));
+    network.faults.filter = Box::new(|_, _| false);
+    let start = network.now;
+    let end = Event::Closed(ConnectionError::ClosedByPeer);
+    network.run_until("the answer", |network| network.nodes[1].events.iter().any(|event| event.1 == end));
+    assert!(network.now - start < Duration::from_secs(10), "{:?}", network.now - start);
+}
+
+#[test]
+fn a_dead_id_answers_only_its_peer_for_45_s_and_8_times() {
     let mut puppet = Puppet::accepted(config());
     let handle = puppet.handle();
     puppet.endpoint.remove(puppet.now, handle, puppet::PEER_ID);
@@ -231,7 +247,7 @@ fn a_dead_id_answers_only_its_peer_for_5_s_and_8_times() {
         assert_eq!(puppet.endpoint.route(puppet.now, &packet, puppet.peer), Route::Closed(handle));
         assert_eq!(puppet.endpoint.closed_answer(handle, &mut reply), answer < 8);
     }
-    let later = puppet.now + Duration::from_secs(5);
+    let later = puppet.now + Duration::from_secs(45);
     assert_eq!(puppet.endpoint.route(later, &packet, puppet.peer), Route::Unclaimed);
 }
 

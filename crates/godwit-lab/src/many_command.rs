@@ -34,8 +34,8 @@ pub(crate) struct ManyArguments {
     /// For so long
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     idle_secs: u64,
-    /// Where the files and the logs lie
-    #[arg(long, value_name = "DIRECTORY", default_value = "/dev/shm")]
+    /// Where the files and the logs lie; on tmpfs the server cannot tell what is in memory, and reads it on other threads
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/tmp")]
     dir: PathBuf,
     /// Everything that was measured
     #[arg(long, value_name = "FILE")]

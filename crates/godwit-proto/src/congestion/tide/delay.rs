@@ -151,6 +151,12 @@ impl Delay {
         rounds >= 5 && self.queue < 0.7 * self.history[rounds - 5]
     }
 
+    /// Whether the queue has fallen by a third over the last round.
+    pub(super) fn is_draining(&self) -> bool {
+        let rounds = self.history.len();
+        rounds >= 2 && self.queue < 0.7 * self.history[rounds - 2]
+    }
+
     fn period(&self) -> f64 {
         MIN_RTT_PERIOD.max(MIN_RTT_PERIOD_RTTS * self.min_rtt())
     }

@@ -69,9 +69,9 @@ impl Core {
         self.pulse.on_round(self.now, bandwidth, queue < 0.5 * target, may_start, steps_max, retry_at);
         self.queue_cap.recover(self.now, self.now > self.hold.until);
         let last_round = self.bandwidth.last_round();
-        let is_overfull = queue > (4.0 * target).max(target + 0.02);
+        let is_overfull = queue > (4.0 * target).max(target + 0.02) && !self.delay.is_draining();
         if is_overfull && last_round > 0.0 && last_round < 0.8 * bandwidth {
-            // A standing queue means that the last round is the share.
+            // A standing queue means that the last round is the share; in one that goes what arrives is what little was sent.
             self.bandwidth.reset(last_round);
         }
         self.lean += LEAN_WEIGHT * (self.queue_error().clamp(SLOWEST, FASTEST) - self.lean);

@@ -326,6 +326,19 @@ fn pulses_stay_small_for_five_seconds_after_a_hold() {
     assert!(fastest(&mut flow, until + 5.0) > 1.4);
 }
 
+/// A queue that stands shows what we have of the path. One that goes does not: nothing was sent for a round.
+#[test]
+fn what_arrives_while_a_queue_goes_is_no_share() {
+    for (queue, bandwidth) in [(0.2, 0.1), (0.06, 1.0)] {
+        let (mut flow, mut path) = (Flow::cruising(), CLEAN);
+        // Past a look for the least RTT.
+        flow.run(30, &mut path);
+        (0..2).for_each(|_| flow.hear(0.2, CAPACITY));
+        flow.hear(queue, 0.1 * CAPACITY);
+        assert!((flow.core.bandwidth() / CAPACITY - bandwidth).abs() < 0.01, "{}", flow.core.bandwidth());
+    }
+}
+
 /// Lesson 10.
 #[test]
 fn a_rate_that_is_held_does_not_creep_down() {

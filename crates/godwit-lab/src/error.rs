@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use crate::network::{CalibrationError, CongestionError, NetworkError};
+use crate::network::{CalibrationError, CongestionError, NetworkError, Side};
 use crate::peer::SetUpError;
 
 /// Why nothing could be measured.
@@ -29,9 +29,6 @@ pub enum BenchError {
         /// Why.
         source: io::Error,
     },
-    /// Somebody wanted it to end.
-    #[error("interrupted; what was complete is in the results")]
-    Interrupted,
     /// A program of ours could not be found.
     #[error("this program cannot find itself: {0}")]
     This(io::Error),
@@ -72,8 +69,30 @@ pub enum TransferError {
         said: LastLine,
     },
     /// The listener does not listen.
-    #[error("the listener's port was not open after {seconds} s: {said}")]
+    #[error(
+        "the listener's port was not open after {seconds} s: {said}; is another program on that port, or the machine too busy?"
+    )]
     NotListening {
+        /// How long it had.
+        seconds: u64,
+        /// The last line of its log.
+        said: LastLine,
+    },
+    /// The client does not get its connections.
+    #[error(
+        "the client had not all its connections after {seconds} s: {said}; try fewer, or when the machine is less busy"
+    )]
+    NotConnected {
+        /// How long it had.
+        seconds: u64,
+        /// The last line of its log.
+        said: LastLine,
+    },
+    /// The transfer does not come to its end.
+    #[error("the {teller} gave no result within {seconds} s: {said}; try fewer bytes or connections, or when the machine is less busy", teller = teller(*.side))]
+    NoResult {
+        /// Where the one is that should have given it.
+        side: Side,
         /// How long it had.
         seconds: u64,
         /// The last line of its log.
@@ -98,6 +117,14 @@ pub enum TransferError {
     /// The system does not answer about a process.
     #[error("cannot wait for a process: {0}")]
     Wait(io::Error),
+}
+
+/// By convention.
+fn teller(side: Side) -> &'static str {
+    match side {
+        Side::Left => "sender",
+        Side::Right => "receiver",
+    }
 }
 
 /// The last line of a program's log, for people.

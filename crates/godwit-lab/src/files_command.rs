@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use godwit_lab::files::{self, Downloader, FilesTable, Options};
 
-use crate::measurement::{MeasurementError, end_on_signals, write_json};
+use crate::measurement::{MeasurementError, end_on_signals, finish};
 
 /// Downloads of one file over the loopback, in turn: ours with verification, and curl from nginx without; needs root, nginx and curl.
 #[derive(Debug, Args)]
@@ -44,5 +44,5 @@ pub(crate) fn run(arguments: &FilesArguments) -> Result<(), MeasurementError> {
     end_on_signals(options.is_interrupted.clone())?;
     let results = files::run(&options, |line| println!("  {line}"))?;
     println!("\n{}", FilesTable(&results));
-    write_json(arguments.json.as_deref(), &results)
+    finish(arguments.json.as_deref(), &results, &options.is_interrupted)
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::bench::{log, process::Process};
+use crate::bench::log;
+use crate::bench::process::{Awaited, Process};
 use crate::error::{BenchError, TransferError};
 use crate::network::Side;
 use crate::peer::{Launch, Programs};
@@ -68,10 +69,11 @@ pub struct Run {
     pub server_resident_bytes_max: u64,
 }
 
-/// Runs transfers over one connection and over many in turn, then the idle connections. `tell` hears about each run when it is over.
+/// Runs transfers over one connection and over many in turn, then the idle connections, until it is interrupted. `tell` hears about each
+/// run when it is over.
 ///
 /// # Errors
-/// A run failed, or it was interrupted.
+/// A run failed.
 pub fn run(options: &Options, mut tell: impl FnMut(&Run)) -> Result<Vec<Run>, BenchError> {
     let programs = Programs::find().map_err(BenchError::This)?;
     let scratch = scratch::directory(&options.directory)?;
@@ -81,25 +83,45 @@ pub fn run(options: &Options, mut tell: impl FnMut(&Run)) -> Result<Vec<Run>, Be
     // No digest is remembered of a file that was changed just now.
     sleep(SETTLE + MARGIN);
     let mut runs = Vec::new();
-    let mut take = |run: Result<Run, TransferError>| {
+    for (server_sockets, work) in works(options) {
+        if options.is_interrupted.load(Ordering::Relaxed) {
+            break;
+        }
+        let trial = Trial { godwit: programs.godwit(), scratch: scratch.path(), server_sockets };
+        let run = match work {
+            Work::Transfers { file, connections, sockets } => trial.transfers(file, connections, sockets),
+            Work::Idle { connections, time } => trial.idle(connections, time),
+        };
         let run = run.map_err(BenchError::Many)?;
         tell(&run);
         runs.push(run);
-        if options.is_interrupted.load(Ordering::Relaxed) { Err(BenchError::Interrupted) } else { Ok(()) }
-    };
+    }
+    Ok(runs)
+}
+
+/// What the connections do.
+enum Work {
+    Transfers { file: &'static str, connections: usize, sockets: usize },
+    Idle { connections: usize, time: Duration },
+}
+
+/// All runs: with how many sockets on the server's port, and what is done.
+fn works(options: &Options) -> Vec<(usize, Work)> {
+    let mut works = Vec::new();
     for _ in 0..options.rounds {
-        for &sockets in &options.server_sockets {
-            let trial = Trial { godwit: programs.godwit(), scratch: scratch.path(), server_sockets: sockets };
-            take(trial.transfers("one", 1, 1))?;
-            take(trial.transfers("each", options.transfers, options.client_sockets))?;
+        for &server_sockets in &options.server_sockets {
+            let one = Work::Transfers { file: "one", connections: 1, sockets: 1 };
+            let (connections, sockets) = (options.transfers, options.client_sockets);
+            works.extend(
+                [one, Work::Transfers { file: "each", connections, sockets }].map(|work| (server_sockets, work)),
+            );
         }
     }
     if options.idle_connections > 0 {
-        let server_sockets = *options.server_sockets.last().unwrap_or(&1);
-        let trial = Trial { godwit: programs.godwit(), scratch: scratch.path(), server_sockets };
-        take(trial.idle(options.idle_connections, options.idle))?;
+        let idle = Work::Idle { connections: options.idle_connections, time: options.idle };
+        works.push((*options.server_sockets.last().unwrap_or(&1), idle));
     }
-    Ok(runs)
+    works
 }
 
 /// A server and a client.
@@ -114,10 +136,10 @@ impl Trial<'_> {
         let (mut server, url) = self.serve()?;
         let (url, sockets) = (format!("{url}{file}"), sockets.to_string());
         // From here on the server knows the file's digest: what hashing costs is not what this is about.
-        self.client("first", &url, 1, &[])?.wait_for(TRANSFER_TIME_MAX, log::json_object)?;
+        self.client("first", &url, 1, &[])?.wait_for(Awaited::Result, TRANSFER_TIME_MAX, log::json_object)?;
         let before = server.cpu_s();
         let mut client = self.client("client", &url, connections, &["--sockets", &sockets])?;
-        let result = client.wait_for(TRANSFER_TIME_MAX, log::json_object)?;
+        let result = client.wait_for(Awaited::Result, TRANSFER_TIME_MAX, log::json_object)?;
         let server_cpu_seconds = server.cpu_s() - before;
         server.glance();
         Ok(Run {
@@ -133,14 +155,14 @@ impl Trial<'_> {
         let (mut server, url) = self.serve()?;
         let time = (SETTLE + idle + MARGIN).as_secs().to_string() + "s";
         let mut client = self.client("client", &format!("{url}each"), connections, &["--idle", &time])?;
-        client.wait_for(START_TIME_MAX, |log| log.contains("connections in").then_some(()))?;
+        client.wait_for(Awaited::Connections, START_TIME_MAX, |log| log.contains("connections in").then_some(()))?;
         sleep(SETTLE);
         let before = server.cpu_s();
         sleep(idle);
         let server_cpu_seconds = server.cpu_s() - before;
         server.glance();
         let server_resident_bytes_max = server.usage().resident_bytes_max;
-        let result = client.wait_for(START_TIME_MAX, log::json_object)?;
+        let result = client.wait_for(Awaited::Result, START_TIME_MAX, log::json_object)?;
         Ok(Run {
             server_sockets: self.server_sockets,
             client: result,
@@ -154,18 +176,28 @@ impl Trial<'_> {
         let sockets = self.server_sockets.to_string();
         let limits = ["--max-connections", "20000", "--max-connections-per-address", "20000", "--idle-timeout", "1h"];
         let arguments = ["serve", "--listen", "udt://127.0.0.1:0", "--udt-sockets", &sockets];
-        let mut server = self.start("server", &[&arguments[..], &limits].concat(), Some(self.scratch))?;
-        let url = server.wait_for(START_TIME_MAX, |printed| log::after(printed, "listening on ").map(str::to_owned))?;
+        let mut server = self.start((Side::Left, "server"), &[&arguments[..], &limits].concat(), Some(self.scratch))?;
+        let url_in = |printed: &str| log::after(printed, "listening on ").map(str::to_owned);
+        let url = server.wait_for(Awaited::Port, START_TIME_MAX, url_in)?;
         Ok((server, url))
     }
 
     fn client(&self, name: &str, url: &str, connections: usize, more: &[&str]) -> Result<Process, TransferError> {
         let connections = connections.to_string();
-        self.start(name, &[&["perf", "many", url, "--json", "--connections", &connections], more].concat(), None)
+        self.start(
+            (Side::Right, name),
+            &[&["perf", "many", url, "--json", "--connections", &connections], more].concat(),
+            None,
+        )
     }
 
-    fn start(&self, name: &str, arguments: &[&str], last: Option<&Path>) -> Result<Process, TransferError> {
-        let launch = Launch::bare(Side::Left, Command::new(&self.godwit), self.scratch).args(arguments).args(last);
+    fn start(
+        &self,
+        (side, name): (Side, &str),
+        arguments: &[&str],
+        last: Option<&Path>,
+    ) -> Result<Process, TransferError> {
+        let launch = Launch::bare(side, Command::new(&self.godwit), self.scratch).args(arguments).args(last);
         Process::start(launch, self.scratch.join(name))
     }
 }

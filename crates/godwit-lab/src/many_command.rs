@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use godwit_lab::many::{self, Options};
 
-use crate::measurement::{MeasurementError, end_on_signals, write_json};
+use crate::measurement::{MeasurementError, end_on_signals, finish};
 
 /// Many connections to one server on the loopback: transfers side by side, and connections that do nothing.
 #[derive(Debug, Args)]
@@ -62,5 +62,5 @@ pub(crate) fn run(arguments: &ManyArguments) -> Result<(), MeasurementError> {
     };
     end_on_signals(options.is_interrupted.clone())?;
     let runs = many::run(&options, |run| println!("{run}"))?;
-    write_json(arguments.json.as_deref(), &runs)
+    finish(arguments.json.as_deref(), &runs, &options.is_interrupted)
 }

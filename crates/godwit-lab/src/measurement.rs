@@ -18,6 +18,10 @@ pub(crate) enum MeasurementError {
     Signals(io::Error),
     #[error(transparent)]
     Bench(#[from] BenchError),
+    #[error(
+        "interrupted; the runs that were complete are above, and in the file that --json names; start it again for the others"
+    )]
+    Interrupted,
     #[error("the results cannot be written to {path}: {source}", path = .path.display())]
     Json { path: PathBuf, source: io::Error },
 }
@@ -33,7 +37,19 @@ pub(crate) fn end_on_signals(is_interrupted: Arc<AtomicBool>) -> Result<(), Meas
     Ok(())
 }
 
-/// Writes the results, if somebody wants them.
+/// Writes what was complete, if somebody wants it.
+///
+/// # Errors
+/// It cannot be written, or it is not all that was asked for.
+pub(crate) fn finish(
+    path: Option<&Path>,
+    results: &impl Serialize,
+    is_interrupted: &AtomicBool,
+) -> Result<(), MeasurementError> {
+    write_json(path, results)?;
+    if is_interrupted.load(Ordering::Relaxed) { Err(MeasurementError::Interrupted) } else { Ok(()) }
+}
+
 pub(crate) fn write_json(path: Option<&Path>, results: &impl Serialize) -> Result<(), MeasurementError> {
     let Some(path) = path else { return Ok(()) };
     let text = serde_json::to_string(results).expect("results have string keys only");
@@ -55,4 +71,21 @@ fn signals() -> io::Result<impl FnOnce() + Send> {
         });
         runtime.block_on(any);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_measurement_keeps_what_was_complete() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("results");
+        let is_interrupted = AtomicBool::new(true);
+        let told = finish(Some(&path), &[7], &is_interrupted);
+        assert!(matches!(told, Err(MeasurementError::Interrupted)), "{told:?}");
+        assert_eq!(fs::read_to_string(&path).expect("it was written"), "[7]\n");
+        is_interrupted.store(false, Ordering::Relaxed);
+        finish(None, &[7], &is_interrupted).expect("nothing is missing");
+    }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use godwit_lab::perf::{self, Contender, Options, PerfTable, Place};
 
 use crate::duration_argument::seconds;
-use crate::measurement::{MeasurementError, end_on_signals, write_json};
+use crate::measurement::{MeasurementError, end_on_signals, finish};
 
 /// Transports side by side where only the machine limits them: memory to memory, in turn, in ratios.
 #[derive(Debug, Args)]
@@ -46,5 +46,5 @@ pub(crate) fn run(arguments: &PerfArguments) -> Result<(), MeasurementError> {
     end_on_signals(options.is_interrupted.clone())?;
     let results = perf::run(&options, |line| println!("  {line}"))?;
     println!("\n{}", PerfTable(&results));
-    write_json(arguments.json.as_deref(), &results)
+    finish(arguments.json.as_deref(), &results, &options.is_interrupted)
 }

@@ -11,7 +11,7 @@ use godwit_lab::peer::{Peer, UnknownPeer};
 use godwit_lab::results::{Machine, Results, ScenarioResults, Table};
 use godwit_lab::scenario::{self, Scenario};
 
-use crate::measurement::{MeasurementError, end_on_signals, write_json};
+use crate::measurement::{MeasurementError, end_on_signals, finish};
 
 /// Peers side by side over the paths of scenarios, each in turn.
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), RunError> {
         let measured = measured.map_err(|error| RunError::Bench { scenario: scenario.name.clone(), error })?;
         print(&measured);
         results.scenarios.push(measured);
-        write_json(arguments.json.as_deref(), &results)?;
+        finish(arguments.json.as_deref(), &results, &options.is_interrupted)?;
     }
     Ok(())
 }

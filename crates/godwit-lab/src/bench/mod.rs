@@ -52,10 +52,11 @@ pub struct Options {
     pub is_interrupted: Arc<AtomicBool>,
 }
 
-/// Runs a scenario: calibrates, then round by round every peer that is not missing. `tell` hears about each run when it is over.
+/// Runs a scenario: calibrates, then round by round every peer that is not missing, until it is interrupted: the run that was under way
+/// does not count. `tell` hears about each run when it is over.
 ///
 /// # Errors
-/// There is no network, it cannot be set up, or it was interrupted. A transfer that fails is a result, not an error.
+/// There is no network, or it cannot be set up. A transfer that fails is a result, not an error.
 pub fn run(scenario: &Scenario, options: &Options, mut tell: impl FnMut(&str)) -> Result<ScenarioResults, BenchError> {
     let programs = Programs::find().map_err(BenchError::This)?;
     let network = Network::start(&scenario.network)?;
@@ -79,7 +80,7 @@ pub fn run(scenario: &Scenario, options: &Options, mut tell: impl FnMut(&str)) -
         for group in &present {
             let runs = bench.run_group(group, work, round)?;
             if options.is_interrupted.load(Ordering::Relaxed) {
-                return Err(BenchError::Interrupted);
+                return Ok(results);
             }
             runs.iter().for_each(|run| tell(&one_line(run, &results.path)));
             results.runs.extend(runs);

@@ -25,6 +25,36 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 /// A line of a log in a table.
 const LINE_CHARACTERS_MAX: usize = 200;
 
+/// What a process is to do or say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// It listens.
+    Port,
+    /// It has all its connections.
+    Connections,
+    /// It knows what the transfer came to.
+    Result,
+}
+
+impl Awaited {
+    /// It ended before.
+    fn ended(self, status: ExitStatus, said: LastLine) -> TransferError {
+        match self {
+            Self::Port => TransferError::ListenerEnded { status, said },
+            Self::Connections | Self::Result => TransferError::ClientEnded { status, said },
+        }
+    }
+
+    /// Its time is over.
+    fn late(self, side: Side, seconds: u64, said: LastLine) -> TransferError {
+        match self {
+            Self::Port => TransferError::NotListening { seconds, said },
+            Self::Connections => TransferError::NotConnected { seconds, said },
+            Self::Result => TransferError::NoResult { side, seconds, said },
+        }
+    }
+}
+
 /// A running child, or one that has ended. Dropping it kills it and its descendants.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -65,18 +95,17 @@ impl Process {
             Readiness::Tcp(port) => proc::is_port_open(process.child.id(), "tcp", port),
             Readiness::Udp(port) => proc::is_port_open(process.child.id(), "udp", port),
         };
-        let ended = |status, said| TransferError::ListenerEnded { status, said };
-        self.wait(READY_TIME_MAX, |process| is_open(process).then_some(()), ended)
+        self.wait(Awaited::Port, READY_TIME_MAX, |process| is_open(process).then_some(()))
     }
 
-    /// Waits until its log says something.
+    /// Waits until its log says what is awaited.
     pub(crate) fn wait_for<T>(
         &mut self,
+        awaited: Awaited,
         limit: Duration,
         find: impl Fn(&str) -> Option<T>,
     ) -> Result<T, TransferError> {
-        let ended = |status, said| TransferError::ClientEnded { status, said };
-        self.wait(limit, |process| find(&process.log()), ended)
+        self.wait(awaited, limit, |process| find(&process.log()))
     }
 
     /// Waits until it has ended, or the time is over.
@@ -153,9 +182,9 @@ impl Process {
 
     fn wait<T>(
         &mut self,
+        awaited: Awaited,
         limit: Duration,
         find: impl Fn(&Self) -> Option<T>,
-        ended: impl Fn(ExitStatus, LastLine) -> TransferError,
     ) -> Result<T, TransferError> {
         let started = Instant::now();
         loop {
@@ -165,10 +194,10 @@ impl Process {
                 return Ok(found);
             }
             if has_ended {
-                return Err(ended(self.finish()?, self.last_line()));
+                return Err(awaited.ended(self.finish()?, self.last_line()));
             }
             if started.elapsed() > limit {
-                return Err(TransferError::NotListening { seconds: limit.as_secs(), said: self.last_line() });
+                return Err(awaited.late(self.side, limit.as_secs(), self.last_line()));
             }
             sleep(LOOK_AGAIN_AFTER);
         }
@@ -212,6 +241,25 @@ mod tests {
         }
         assert_eq!(process.finish().expect("it ended").code(), Some(3));
         assert_eq!(process.last_line(), LastLine("last".into()));
+    }
+
+    #[test]
+    fn one_that_is_late_is_told_from_one_that_ended() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut process = start(directory.path(), "sleep 1000");
+        let late = [Awaited::Port, Awaited::Connections, Awaited::Result].map(|awaited| {
+            let waited: Result<(), _> = process.wait_for(awaited, Duration::ZERO, |_| None);
+            waited.expect_err("it says nothing").to_string()
+        });
+        for (error, begins) in
+            late.iter().zip(["the listener's port was", "the client had not all", "the sender gave no"])
+        {
+            assert!(error.starts_with(begins) && error.contains("it printed nothing"), "{error}");
+        }
+        process.finish().expect("it ends");
+        let ended = |awaited, process: &mut Process| process.wait_for::<()>(awaited, Duration::MAX, |_| None);
+        assert!(matches!(ended(Awaited::Port, &mut process), Err(TransferError::ListenerEnded { .. })));
+        assert!(matches!(ended(Awaited::Result, &mut process), Err(TransferError::ClientEnded { .. })));
     }
 
     #[test]

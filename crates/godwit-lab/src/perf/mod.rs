@@ -18,7 +18,7 @@ pub use place::{Place, PlaceError};
 pub use raw::{sink as raw_sink, source as raw_source};
 pub use result::{PerfResults, PerfRun, PerfTable};
 
-use crate::bench::process::Process;
+use crate::bench::process::{Awaited, Process};
 use crate::error::{BenchError, TransferError};
 use crate::network::Side;
 use crate::peer::{Launch, Programs};
@@ -48,10 +48,10 @@ pub struct Options {
     pub is_interrupted: Arc<AtomicBool>,
 }
 
-/// Runs everybody in turn, round by round. `tell` hears about each run when it is over.
+/// Runs everybody in turn, round by round, until it is interrupted. `tell` hears about each run when it is over.
 ///
 /// # Errors
-/// The place cannot be made, or it was interrupted. A transfer that fails is a result, not an error.
+/// The place cannot be made. A transfer that fails is a result, not an error.
 pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<PerfResults, BenchError> {
     let programs = Programs::find().map_err(BenchError::This)?;
     let ground = Ground::prepare(options.place)?;
@@ -65,7 +65,7 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<PerfResults,
     for round in 0..options.rounds {
         for &contender in &options.contenders {
             if options.is_interrupted.load(Ordering::Relaxed) {
-                return Err(BenchError::Interrupted);
+                return Ok(results);
             }
             let transfer = transfer(contender, options, &programs, &ground, scratch.path());
             let run = PerfRun::new(contender, round, transfer);
@@ -89,11 +89,11 @@ fn transfer(
     };
     let program = contender.program(programs);
     let mut receiver = start(Side::Right, program.clone(), contender.receive(ground.address(Side::Right), scratch))?;
-    let address = receiver.wait_for(LISTEN_TIME_MAX, |log| contender.listening_at(log))?;
+    let address = receiver.wait_for(Awaited::Port, LISTEN_TIME_MAX, |log| contender.listening_at(log))?;
     let mut sender = start(Side::Left, program, contender.send(&address, options.duration, scratch))?;
     // Whoever of the two knows the result says it before it ends.
     let teller = if contender.is_told_by_sender() { &mut sender } else { &mut receiver };
-    let (bytes, seconds) = teller.wait_for(options.duration + GRACE, |log| contender.result(log))?;
+    let (bytes, seconds) = teller.wait_for(Awaited::Result, options.duration + GRACE, |log| contender.result(log))?;
     sender.finish()?;
     receiver.finish()?;
     Ok(Measured { bytes, seconds, sender_cpu_s: sender.usage().cpu_s, receiver_cpu_s: receiver.usage().cpu_s })

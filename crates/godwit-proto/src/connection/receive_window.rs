@@ -6,8 +6,8 @@
 //!
 //! A window that never holds a peer back which is read in time has room for what lies behind a gap, and for what arrives in a
 //! round-trip and until the next ACK, with a reader as late as that, at the greatest speed of the last second; three times all that,
-//! because the peer may be about to double its rate. Before the round-trip time is known it counts as a long one. The window never shrinks, and stays as it is
-//! while more than half of it waits for the reader.
+//! because the peer may be about to double its rate. Before the round-trip time is known it counts as a long one. The window
+//! never shrinks, and stays as it is while more than half of it waits for the reader.
 //!
 //! Messages have the whole window from the beginning: one of them may need it.
 

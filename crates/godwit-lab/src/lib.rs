@@ -19,5 +19,6 @@ pub mod perf;
 pub mod quic;
 pub mod report;
 pub mod results;
+mod run_name;
 pub mod scenario;
 mod scratch;

@@ -7,15 +7,13 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::error::BenchError;
-
-/// Followed by the number of the process whose it is: nobody else can tell whether it is still needed.
-const PREFIX: &str = "godwit-lab-";
+use crate::run_name;
 
 /// A new directory, removed when it is dropped. What killed runs have left beside it is removed now.
 pub(crate) fn directory(parent: &Path) -> Result<TempDir, BenchError> {
     let made = fs::create_dir_all(parent).and_then(|()| {
         remove_leftovers(parent);
-        tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir_in(parent)
+        tempfile::Builder::new().prefix(&run_name::prefix(std::process::id())).tempdir_in(parent)
     });
     made.map_err(|source| BenchError::Write { path: parent.to_owned(), source })
 }
@@ -29,17 +27,12 @@ pub(crate) fn renew(directory: &Path) -> io::Result<()> {
 
 fn remove_leftovers(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let owner = entry.file_name().to_str().and_then(owner);
-        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+        let owner = entry.file_name().to_str().and_then(run_name::owner);
+        if owner.is_some_and(|owner| !run_name::is_alive(owner)) {
             // Whoever may not remove it is not harmed by it.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-/// The process that made a directory of ours.
-fn owner(name: &str) -> Option<u32> {
-    name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -50,7 +43,7 @@ mod tests {
     fn only_what_killed_runs_left_is_removed() {
         let parent = tempfile::tempdir().expect("a directory");
         // Above the kernel's highest process id.
-        let left = parent.path().join(format!("{PREFIX}{}-abc", u32::MAX));
+        let left = parent.path().join(format!("{}abc", run_name::prefix(u32::MAX)));
         let others = parent.path().join("godwit-lab-notes");
         for directory in [&left, &others] {
             fs::create_dir(directory).expect("made");

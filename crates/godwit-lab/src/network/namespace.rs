@@ -11,8 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::addressing::Side;
 use super::iproute::{IprouteError, ip};
-
-const PREFIX: &str = "godwit-lab-";
+use crate::run_name::{self, owner};
 
 /// A network namespace.
 #[derive(Debug)]
@@ -34,7 +33,7 @@ impl Naming {
     }
 
     fn namespace(self, side: Side, host: usize) -> String {
-        format!("{PREFIX}{}-{}-{}{host}", self.pid, self.network, side.name())
+        format!("{}{}-{}{host}", run_name::prefix(self.pid), self.network, side.name())
     }
 
     /// A device's name outside of its namespace, where it is only for a moment. At most 15 characters.
@@ -75,7 +74,7 @@ impl Drop for Namespace {
 /// Removes the namespaces of runs that were killed, and ends the programs that are still in them: nobody else has any business there.
 pub(crate) fn remove_leftovers() -> Result<(), IprouteError> {
     let list = ip(&["netns", "list"])?;
-    for name in leftovers(&list, process_exists) {
+    for name in leftovers(&list, run_name::is_alive) {
         // Another run may be removing it at the same time.
         let inside = ip(&["netns", "pids", name]).unwrap_or_default();
         for pid in inside.lines().filter_map(|line| Pid::from_raw(line.trim().parse().ok()?)) {
@@ -92,7 +91,7 @@ pub(crate) fn remove_leftovers() -> Result<(), IprouteError> {
 /// `ip` could not be asked.
 pub fn running_host(side: Side) -> Result<Option<String>, IprouteError> {
     let list = ip(&["netns", "list"])?;
-    Ok(last_started(&list, side, process_exists).map(str::to_owned))
+    Ok(last_started(&list, side, run_name::is_alive).map(str::to_owned))
 }
 
 fn last_started(list: &str, side: Side, is_alive: impl Fn(u32) -> bool) -> Option<&str> {
@@ -103,20 +102,11 @@ fn last_started(list: &str, side: Side, is_alive: impl Fn(u32) -> bool) -> Optio
     running.max().map(|(_, name)| name)
 }
 
-fn process_exists(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
-}
-
 /// The names in what `ip netns list` prints that belong to a process which is no more.
 fn leftovers(list: &str, is_alive: impl Fn(u32) -> bool) -> Vec<&str> {
     let names = list.lines().filter_map(|line| line.split_whitespace().next());
     let is_left_over = |name: &&str| owner(name).is_some_and(|pid| !is_alive(pid));
     names.filter(is_left_over).collect()
-}
-
-/// The process to which a namespace of ours belongs.
-fn owner(name: &str) -> Option<u32> {
-    name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }
 
 #[cfg(test)]

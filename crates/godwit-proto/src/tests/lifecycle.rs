@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::network::{Faults, Network, is_control, noise};
 use super::puppet::{self, Puppet, controls, data_packets, handshake_in, peer_handshake};
 use crate::packet::{Control, Handshake, RequestType};
-use crate::{Config, Connection, ConnectionError, ControllerKind, Event, Handshaken, Path, Route};
+use crate::{Config, Connection, ConnectionError, ConnectionHandle, ControllerKind, Event, Handshaken, Path, Route};
 
 /// What one of our own ends says of itself (docs/wire-extensions.md).
 const HELLO: Control<'static> = Control::User { extended_type: 0x6764, info: 1, body: &[0; 8] };
@@ -201,14 +201,8 @@ fn a_shutdown_with_a_final_number_tells_a_lost_tail() {
 /// libudt would notice after 46 s.
 #[test]
 fn packets_for_a_dead_id_are_answered_with_a_shutdown() {
-    let mut network = Network::new(52, Faults::default());
-    let (client, server) = network.establish(config(), config());
-    network.run_for(Duration::from_secs(1));
-    network.faults.filter = Box::new(|from, datagram| from == 0 && is_control(datagram, is_shutdown));
-    network.with(0, client, Connection::close);
-    network.run_for(Duration::from_secs(1));
+    let (mut network, client, server) = after_lost_shutdowns(Duration::from_secs(1));
     assert!(network.connection(0, client).is_drained());
-    network.faults.filter = Box::new(|_, _| false);
     let start = network.now;
     let written = network.with(1, server, |connection, now| connection.write(now, b"are you there?"));
     assert!(written.is_ready());
@@ -221,17 +215,23 @@ fn packets_for_a_dead_id_are_answered_with_a_shutdown() {
 /// One of our own ends that only reads says nothing but a keep-alive each 10 s.
 #[test]
 fn a_reader_that_missed_all_shutdowns_learns_of_the_end_by_its_keep_alive() {
-    let mut network = Network::new(53, Faults::default());
-    let (client, _) = network.establish(config(), config());
-    network.run_for(Duration::from_secs(1));
-    network.faults.filter = Box::new(|from, datagram| from == 0 && is_control(datagram, is_shutdown));
-    network.with(0, client, Connection::close);
-    network.run_for(Duration::from_secs(8));
-    network.faults.filter = Box::new(|_, _| false);
+    let (mut network, ..) = after_lost_shutdowns(Duration::from_secs(8));
     let start = network.now;
     let end = Event::Closed(ConnectionError::ClosedByPeer);
     network.run_until("the answer", |network| network.nodes[1].events.iter().any(|event| event.1 == end));
     assert!(network.now - start < Duration::from_secs(10), "{:?}", network.now - start);
+}
+
+/// A client has closed, and for so long none of its shutdowns has arrived.
+fn after_lost_shutdowns(lost_for: Duration) -> (Network, ConnectionHandle, ConnectionHandle) {
+    let mut network = Network::new(52, Faults::default());
+    let (client, server) = network.establish(config(), config());
+    network.run_for(Duration::from_secs(1));
+    network.faults.filter = Box::new(|from, datagram| from == 0 && is_control(datagram, is_shutdown));
+    network.with(0, client, Connection::close);
+    network.run_for(lost_for);
+    network.faults.filter = Box::new(|_, _| false);
+    (network, client, server)
 }
 
 #[test]

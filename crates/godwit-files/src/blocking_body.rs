@@ -1,5 +1,6 @@
 //! A body whose bytes come from calls that may block: one chunk is on its way to the network while the next one is read. What is there
-//! already, in the kernel's page cache, is taken at once: handing each chunk from thread to thread costs an eighth of a server's time.
+//! already, in the kernel's page cache or on a memory file system, is taken at once: handing each chunk from thread to thread costs an
+//! eighth of a server's time.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -34,7 +34,7 @@ pub(crate) struct ManyArguments {
     /// For so long
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     idle_secs: u64,
-    /// Where the files and the logs lie; on tmpfs the server cannot tell what is in memory, and reads it on other threads
+    /// Where the files and the logs lie
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/tmp")]
     dir: PathBuf,
     /// Everything that was measured

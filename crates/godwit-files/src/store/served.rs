@@ -75,8 +75,8 @@ impl Root {
         let file = self.dir.open_with(relative, &options).map_err(OpenError::from_io)?.into_std();
         let metadata = Metadata::from_file(&file).map_err(OpenError::from_io)?;
         if metadata.is_file() {
-            let open = OpenFile::new(&self.open_files);
-            Ok(Served::File(ServedFile { identity: FileIdentity::new(&metadata), file, open }))
+            let (open, is_in_memory) = (OpenFile::new(&self.open_files), is_in_memory(&file));
+            Ok(Served::File(ServedFile { identity: FileIdentity::new(&metadata), file, is_in_memory, open }))
         } else if metadata.is_dir() {
             let dir = Dir::from_std_file(file);
             Ok(Served::Directory(ServedDirectory { dir, root: self.clone(), relative: relative.to_owned() }))
@@ -116,6 +116,8 @@ impl OpenError {
 pub(crate) struct ServedFile {
     file: File,
     identity: FileIdentity,
+    /// Whether there is no disk behind it.
+    is_in_memory: bool,
     open: OpenFile,
 }
 
@@ -161,7 +163,11 @@ impl ServedFile {
         let length = usize::try_from(range.end - range.start).map_or(AT_ONCE_BYTES, |length| length.min(AT_ONCE_BYTES));
         let mut buffer = vec![0; length];
         // The end of the file, and every error, is for those to judge who may wait.
-        let read_bytes = read_cached(&self.file, &mut buffer, range.start).filter(|&read_bytes| read_bytes > 0)?;
+        let read_bytes = match self.is_in_memory {
+            true => rustix::io::pread(&self.file, &mut buffer[..], range.start).ok(),
+            false => read_cached(&self.file, &mut buffer, range.start),
+        };
+        let read_bytes = read_bytes.filter(|&read_bytes| read_bytes > 0)?;
         buffer.truncate(read_bytes);
         Some(self.check_unchanged().map(|()| Bytes::from(buffer)))
     }
@@ -193,6 +199,21 @@ impl ServedFile {
             Err(ReadError::Changed)
         }
     }
+}
+
+/// Whether the file is on a memory file system, which can't be asked what it has in memory (`preadv2` that may not wait is refused
+/// there), for that is all of it. What was swapped out has to be waited for, as memory of our own would have to be. Magic numbers: statfs(2).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_in_memory(file: &File) -> bool {
+    const TMPFS: u32 = 0x0102_1994;
+    const RAMFS: u32 = 0x8584_58f6;
+    // They have 32 bits, in words of another length and sign from one processor to the next.
+    rustix::fs::fstatfs(file).is_ok_and(|stats| matches!(stats.f_type as u32, TMPFS | RAMFS))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_in_memory(_: &File) -> bool {
+    false
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -298,14 +319,21 @@ mod tests {
     /// Where the file system does not say what is in memory, nothing is read at once.
     #[test]
     fn what_is_in_memory_is_read_at_once_up_to_the_end_and_in_one_state() {
-        let directory = tempfile::tempdir().unwrap();
+        read_at_once_in(&tempfile::tempdir().unwrap());
+        // A memory file system, where there is one.
+        if let Ok(directory) = tempfile::tempdir_in("/dev/shm") {
+            read_at_once_in(&directory);
+        }
+    }
+
+    fn read_at_once_in(directory: &tempfile::TempDir) {
         let path = directory.path().join("file");
         let content: Vec<u8> = (0..AT_ONCE_BYTES + 999).map(|index| (index % 251) as u8).collect();
         fs::write(&path, &content).unwrap();
         let root = Root::open(directory.path()).unwrap();
         let file = served(&root);
         let size_bytes = content.len() as u64;
-        let Some(first) = file.read_at_once(&(0..size_bytes)) else { return };
+        let Some(first) = file.read_at_once(&(0..size_bytes)) else { return assert!(!file.is_in_memory) };
         // However little of it stayed in memory.
         let first = first.unwrap();
         assert!(first.len() <= AT_ONCE_BYTES && content.starts_with(&first), "{} bytes", first.len());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::config::{Config, EndpointConfig, ListenLimits};
-use crate::connection::{Birth, Connection};
+use crate::connection::{Birth, Connection, Ticks};
 use crate::cookie::CookieJar;
 use crate::datagram::Path;
 use crate::error::{ConnectError, ListenError};
@@ -108,6 +108,8 @@ pub struct Endpoint {
     /// The ids of `closed`, oldest first.
     closed_order: VecDeque<(Instant, u32)>,
     paths: PathCache,
+    /// From its first connection on.
+    ticks: Option<Ticks>,
     stats: EndpointStats,
 }
 
@@ -151,6 +153,7 @@ impl Endpoint {
             closed: HashMap::new(),
             closed_order: VecDeque::new(),
             paths: PathCache::default(),
+            ticks: None,
             stats: EndpointStats::default(),
         }
     }
@@ -407,7 +410,8 @@ impl Endpoint {
         let isn = config.initial_seq.unwrap_or_else(|| Seq::new(self.rng.random()));
         let unix_time = self.config.wall_clock.map(|clock| clock.unix_time_at(now)).unwrap_or_default();
         let path_bytes_per_s = self.paths.recall(now, path.remote.ip());
-        Birth { now, unix_time, path, path_bytes_per_s, config, local_id, isn, seed: self.rng.random() }
+        let ticks = *self.ticks.get_or_insert(Ticks { first: now });
+        Birth { now, ticks, unix_time, path, path_bytes_per_s, config, local_id, isn, seed: self.rng.random() }
     }
 }
 

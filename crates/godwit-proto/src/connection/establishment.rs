@@ -77,7 +77,7 @@ impl Connection {
         self.datagram_too_large(max_datagram_bytes);
         self.timers.stop(Timer::Handshake);
         self.timers.stop(Timer::ConnectLimit);
-        self.timers.set(Timer::KeepAlive, now + KEEP_ALIVE_LIBUDT);
+        self.timers.set(Timer::KeepAlive, self.ticks.last_until(now + KEEP_ALIVE_LIBUDT));
         self.timers.set(Timer::PeerSilence, now + self.config.peer_timeout);
         self.events.is_writable = true;
     }

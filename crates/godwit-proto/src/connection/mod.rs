@@ -37,6 +37,7 @@ pub use application::MessageOptions;
 pub(crate) use receive_buffer::PACKET_OVERHEAD_BYTES;
 pub use send_buffer::{SendMemory, SlabRun, WriteSlab};
 pub use stats::{ReceiverStats, SenderStats, Stats};
+pub(crate) use timers::Ticks;
 
 use crate::config::Config;
 use crate::datagram::{Batch, Contents, Event, Path, TRANSMIT_BYTES_MAX, Transmit};
@@ -75,6 +76,7 @@ pub enum Side {
 #[derive(Debug)]
 pub(crate) struct Birth {
     pub(crate) now: Instant,
+    pub(crate) ticks: Ticks,
     /// What the wall clock says at `now`; zero if there is none.
     pub(crate) unix_time: Duration,
     pub(crate) path: Path,
@@ -108,6 +110,7 @@ pub struct Connection {
     closing: Closing,
     rtt: RttEstimator,
     timers: Timers,
+    ticks: Ticks,
     pending: Pending,
     events: Events,
     busy: BusyClock,
@@ -192,6 +195,7 @@ impl Connection {
             closing: Closing::Open,
             rtt: RttEstimator::new(true),
             timers: Timers::default(),
+            ticks: birth.ticks,
             pending: Pending::default(),
             events: Events::default(),
             busy: BusyClock::default(),
@@ -414,15 +418,23 @@ impl Connection {
     }
 
     fn on_keep_alive(&mut self, now: Instant) {
-        let due = self.last_sent + self.keep_alive_interval();
+        let mut due = self.keep_alive_due(self.last_sent);
         if due <= now {
+            due = self.keep_alive_due(now);
             self.pending.keep_alive = true;
             if let Some(halves) = &mut self.halves {
                 halves.sender.shrink();
                 halves.receiver.shrink();
             }
         }
-        self.timers.set(Timer::KeepAlive, if due <= now { now + self.keep_alive_interval() } else { due });
+        self.timers.set(Timer::KeepAlive, due);
+        // So that of a peer that is there nobody has to wake up for this timer.
+        self.timers.set(Timer::PeerSilence, self.last_heard + self.config.peer_timeout);
+    }
+
+    /// When a keep-alive has to leave if nothing does after `last_sent`: on a tick, together with those of other connections.
+    fn keep_alive_due(&self, last_sent: Instant) -> Instant {
+        self.ticks.last_until(last_sent + self.keep_alive_interval())
     }
 
     fn keep_alive_interval(&self) -> Duration {

@@ -1,6 +1,6 @@
 //! The timers of a connection that belong to neither half: an enum and an array.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,25 @@ impl Timer {
         Self::Linger,
         Self::Shutdown,
     ];
+}
+
+/// How far apart the ticks of an endpoint are. Ten thousand idle connections say a thousand times a second that they are there: this
+/// makes it a hundred at a time, and waking up for each by itself cost twice as much as sending. Short against a second, after which
+/// libudt wants to hear something.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Times that all connections of an endpoint have in common, for what need not be done at a time of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticks {
+    pub(crate) first: Instant,
+}
+
+impl Ticks {
+    /// The last tick that is not after `at`, which is not before the first.
+    pub(super) fn last_until(self, at: Instant) -> Instant {
+        let beyond = at.saturating_duration_since(self.first).as_nanos() % TICK.as_nanos();
+        at - Duration::from_nanos(u64::try_from(beyond).expect("less than a tick"))
+    }
 }
 
 /// When each timer runs out.

@@ -122,6 +122,46 @@ fn an_introduction_is_answered_each_time_and_an_answer_is_not() {
     assert_eq!(times(&sent, |control| matches!(control, Control::KeepAlive)), [10_000, 20_000, 30_000]);
 }
 
+#[test]
+fn an_idle_connection_wakes_up_only_for_its_keep_alives() {
+    let mut puppet = Puppet::accepted(config());
+    puppet.receive(&HELLO);
+    puppet.pass(ms(2000));
+    let mut wakeups = 0;
+    for _ in 0..10 {
+        let end = puppet.now + ms(10_000);
+        while let Some(next) = puppet.connection.poll_timeout().filter(|&next| next <= end) {
+            puppet.now = next;
+            puppet.connection.handle_timeout(next);
+            puppet.drain();
+            wakeups += 1;
+        }
+        puppet.now = end;
+        puppet.receive(&Control::KeepAlive);
+    }
+    assert_eq!(wakeups, 10, "in 100 s, with a peer that is there");
+}
+
+#[test]
+fn keep_alives_of_many_connections_leave_together_and_none_late() {
+    let mut network = Network::new(53, Faults::default());
+    network.establish(config(), config());
+    for _ in 0..99 {
+        network.connect(config());
+        network.run_for(ms(37));
+    }
+    network.run_for(ms(2000));
+    for _ in 0..100 {
+        network.run_for(ms(777));
+        for node in &network.nodes {
+            let dues: Vec<_> = node.connections.values().filter_map(Connection::poll_timeout).collect();
+            let last = *dues.iter().max().expect("connections");
+            assert!(dues.len() == 100 && last <= network.now + ms(10_000));
+            assert!(dues.iter().all(|&due| (last - due).as_nanos() % 100_000_000 == 0), "each on a tick");
+        }
+    }
+}
+
 /// Later versions add words, and say so in the version; what is shorter, or another application's, is none.
 #[test]
 fn introductions_of_later_versions_count_and_foreign_ones_do_not() {

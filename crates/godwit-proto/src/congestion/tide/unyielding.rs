@@ -33,10 +33,10 @@ const STANDING_RTTS: f64 = 0.5;
 const CYCLE: [f64; 8] = [1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
 const ROUNDS: u64 = 10;
 const WINDOW_GAIN: f64 = 2.0;
-/// More loss than this above the path's own, over some sixteen cohorts, and we yield all the same: the other one takes ten rounds to
+/// More loss than this above the path's own, over some twenty cohorts, and we yield all the same: the other one takes ten rounds to
 /// find out that it got less, and loses as much meanwhile.
 const LOSS_MAX: f64 = 0.15;
-const LOSS_WEIGHT: f64 = 1.0 / 16.0;
+const LOSS_WEIGHT: f64 = 1.0 / 20.0;
 
 /// Looks for the sign. Times in seconds.
 #[derive(Clone, Debug, Default)]
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn it_yields_to_loss_that_stays() {
         let mut law = Unyielding::new(1000.0);
-        assert!((0..10).all(|_| !law.minds(0.25)), "what the other one needs to find out");
+        assert!((0..16).all(|_| !law.minds(0.25)), "what the other one needs to find out");
         assert!((0..10).any(|_| law.minds(0.25)));
         let mut law = Unyielding::new(1000.0);
         assert!((0..1000).all(|_| !law.minds(0.1)));

@@ -19,6 +19,9 @@ const RATE_FALLEN: f64 = 0.7;
 /// ... and if it was our own all the same, not again for this long, doubled each time.
 const WAIT_MIN: f64 = 2.0;
 const WAIT_MAX: f64 = 16.0;
+/// ... unless the suspicion lasts so many rounds, and what we have left is below that part of what it was at the test: that is somebody who
+/// was short of a queue then. One of our own that comes takes as much, but the queue is soon near its target again.
+const LONG_SUSPICIOUS_ROUNDS: u32 = 3 * SUSPICIOUS_ROUNDS;
 /// The drain tests of the competitive mode sit on multiples of this, so that all our flows drain together.
 const DRAIN_SLOT_MIN: f64 = 5.0;
 const DRAIN_SLOT_MAX: f64 = 20.0;
@@ -41,6 +44,8 @@ pub(super) struct Contest {
     test_slot: f64,
     wait: f64,
     tested_at: f64,
+    /// The rate before the queue that was ours went.
+    tested_rate: f64,
     left_at: f64,
     saved_window: f64,
 }
@@ -60,6 +65,7 @@ impl Contest {
             test_slot: (wall_clock / TEST_SLOT).floor(),
             wait: 0.0,
             tested_at: -100.0,
+            tested_rate: 0.0,
             left_at: -100.0,
             saved_window: 0.0,
         }
@@ -83,10 +89,12 @@ impl Contest {
     }
 
     /// Whether a queue that may be somebody else's is to be tested now.
-    pub(super) fn is_test_due(&mut self, now: f64) -> bool {
+    pub(super) fn is_test_due(&mut self, now: f64, bandwidth: f64) -> bool {
         let slot = self.slot_of(now, TEST_SLOT);
         let is_new = std::mem::replace(&mut self.test_slot, slot) != slot;
-        is_new && self.hot_rounds >= SUSPICIOUS_ROUNDS && now - self.tested_at > self.wait
+        let is_over = now - self.tested_at > self.wait
+            || (self.hot_rounds >= LONG_SUSPICIOUS_ROUNDS && bandwidth < RATE_FALLEN * self.tested_rate);
+        is_new && self.hot_rounds >= SUSPICIOUS_ROUNDS && is_over
     }
 
     /// The queue stayed though all of us drained it for a moment.
@@ -147,12 +155,12 @@ impl Contest {
     }
 
     /// The queue was gone when we drained it, and with us all who drain then: nobody else keeps it.
-    pub(super) fn drained(&mut self, now: f64, is_test: bool) {
+    pub(super) fn drained(&mut self, now: f64, bandwidth: f64, is_test: bool) {
         self.calm_down();
         if is_test {
             let is_again = now - self.tested_at < 2.0 * WAIT_MAX;
             self.wait = if is_again { (2.0 * self.wait).clamp(WAIT_MIN, WAIT_MAX) } else { WAIT_MIN };
-            self.tested_at = now;
+            (self.tested_at, self.tested_rate) = (now, bandwidth);
         }
     }
 

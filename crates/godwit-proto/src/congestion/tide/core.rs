@@ -117,6 +117,8 @@ pub(super) struct Core {
     test: DownTest,
     next_test: f64,
     round_start: f64,
+    /// When the start-up and what it left were over.
+    cruising_since: f64,
     cohorts: std::collections::VecDeque<Cohort>,
     cohort: u32,
     /// Cohorts up to this one were sent before the last reaction, and can't cause another.
@@ -151,6 +153,7 @@ impl Core {
             test: DownTest::None,
             next_test: 0.0,
             round_start: 0.0,
+            cruising_since: 0.0,
             cohorts: std::collections::VecDeque::new(),
             cohort: 0,
             reacted_to: 0,
@@ -368,6 +371,7 @@ impl Core {
 
     fn cruise(&mut self) {
         self.state = State::Cruise;
+        self.cruising_since = self.now;
         (self.gain, self.lean) = (1.0, 0.0);
         self.contest.calm_down();
         // What the start-up lost, it lost at other paces.

@@ -43,7 +43,7 @@ impl Core {
         let bandwidth = self.bandwidth.estimate();
         self.observe_others(bandwidth, queue, target);
         // Both look at the clock.
-        let (is_slot, is_suspect) = (self.contest.is_new_slot(self.now), self.contest.is_test_due(self.now));
+        let (is_slot, is_suspect) = (self.contest.is_new_slot(self.now), self.contest.is_test_due(self.now, bandwidth));
         if is_suspect && self.policy.kind != PolicyKind::Low && !self.delay.is_falling() {
             return self.probe_rtt(true);
         }
@@ -69,9 +69,11 @@ impl Core {
         self.pulse.on_round(self.now, bandwidth, queue < 0.5 * target, may_start, steps_max, retry_at);
         self.queue_cap.recover(self.now, self.now > self.hold.until);
         let last_round = self.bandwidth.last_round();
-        let is_overfull = queue > (4.0 * target).max(target + 0.02) && !self.delay.is_draining();
+        let is_drained = self.delay.is_draining() || self.now - self.cruising_since < 2.0 * self.delay.smoothed();
+        let is_overfull = queue > (4.0 * target).max(target + 0.02) && !is_drained;
         if is_overfull && last_round > 0.0 && last_round < 0.8 * bandwidth {
-            // A standing queue means that the last round is the share; in one that goes what arrives is what little was sent.
+            // A standing queue means that the last round is the share; in one that goes, or was made to go, what arrives is what little
+            // was sent. A rate is that of a round-trip, whose packets left in the one before.
             self.bandwidth.reset(last_round);
         }
         self.lean += LEAN_WEIGHT * (self.queue_error().clamp(SLOWEST, FASTEST) - self.lean);

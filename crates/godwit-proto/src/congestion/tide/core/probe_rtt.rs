@@ -95,7 +95,7 @@ impl Core {
                 competition.restart_epoch();
                 self.contest.lengthen_slot();
             }
-            None if is_alone => self.contest.drained(self.now, probe.is_test),
+            None if is_alone => self.contest.drained(self.now, probe.bandwidth, probe.is_test),
             None if probe.is_test => {
                 let window = self.contest.claim(probe.bandwidth) * (self.delay.min_rtt() + probe.queue_before);
                 let window = self.contest.at_least_recent(self.now, window).min(3.0 * probe.pipe + 8.0);

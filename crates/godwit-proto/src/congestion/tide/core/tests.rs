@@ -161,11 +161,31 @@ fn a_queue_that_falls_with_the_rate_is_suspicious() {
         (1..40).find(|&round| {
             let (now, left) = (f64::from(round) * 0.1, fall.powi(round));
             contest.observe(now, CAPACITY * left, 0.1 * 0.95_f64.powi(round), [0.004; 2], false);
-            contest.is_test_due(now)
+            contest.is_test_due(now, CAPACITY)
         })
     };
     assert!(suspicious_after(0.95).is_some_and(|round| round <= 20), "{:?}", suspicious_after(0.95));
     assert_eq!(suspicious_after(1.0), None, "ours, and it is drained");
+}
+
+/// Design point 8: one whose packets fitted on the path while we drained it takes everything while we wait. One of our own that comes takes
+/// as much, but the queue does not stay.
+#[test]
+fn a_rate_that_falls_beside_a_long_queue_ends_the_wait() {
+    let waited = |left: f64, rounds: u32| {
+        let mut contest = Contest::new(1e9);
+        (0..4).for_each(|test| contest.drained(f64::from(test), CAPACITY, true));
+        (1..400).map(|round| (round, 3.0 + 0.05 * f64::from(round))).find_map(|(round, now)| {
+            let queue = if round <= rounds || now > 15.0 { 0.02 } else { 0.004 };
+            contest.observe(now, left * CAPACITY, queue, [0.004; 2], true);
+            contest.is_test_due(now, left * CAPACITY).then_some(now - 3.0)
+        })
+    };
+    let [fallen, not_fallen, short] =
+        [waited(0.6, 400), waited(0.8, 400), waited(0.6, 20)].map(Option::unwrap_or_default);
+    assert!((1.2..2.3).contains(&fallen), "{fallen}");
+    assert!((16.0..17.1).contains(&not_fallen), "{not_fallen}");
+    assert!((12.0..17.1).contains(&short), "{short}");
 }
 
 /// Design point 8: on a path whose rate falls faster than a flow yields the queue is its own, and goes when it is drained.
@@ -326,14 +346,17 @@ fn pulses_stay_small_for_five_seconds_after_a_hold() {
     assert!(fastest(&mut flow, until + 5.0) > 1.4);
 }
 
-/// A queue that stands shows what we have of the path. One that goes does not: nothing was sent for a round.
+/// A queue that stands shows what we have of the path. One that goes does not, nor one that the start-up left and drained: little was sent.
 #[test]
 fn what_arrives_while_a_queue_goes_is_no_share() {
-    for (queue, bandwidth) in [(0.2, 0.1), (0.06, 1.0)] {
+    for (queue, was_drained, bandwidth) in [(0.2, false, 0.1), (0.06, false, 1.0), (0.2, true, 1.0)] {
         let (mut flow, mut path) = (Flow::cruising(), CLEAN);
         // Past a look for the least RTT.
         flow.run(30, &mut path);
-        (0..2).for_each(|_| flow.hear(0.2, CAPACITY));
+        (0..4).for_each(|_| flow.hear(0.2, CAPACITY));
+        if was_drained {
+            flow.core.cruise();
+        }
         flow.hear(queue, 0.1 * CAPACITY);
         assert!((flow.core.bandwidth() / CAPACITY - bandwidth).abs() < 0.01, "{}", flow.core.bandwidth());
     }
@@ -431,9 +454,9 @@ fn flows_of_different_ages_drain_together() {
     assert!(old.len() >= 11 && old == tests(0.0) && old == tests(7.77), "{old:?}");
     let suspicions = |age: f64| {
         let mut contest = Contest::new(1e9 - age);
-        contest.is_test_due(age);
+        contest.is_test_due(age, CAPACITY);
         contest.suspect();
-        (1..6000).filter(|&tick| contest.is_test_due(age + f64::from(tick) / 100.0)).collect::<Vec<_>>()
+        (1..6000).filter(|&tick| contest.is_test_due(age + f64::from(tick) / 100.0, CAPACITY)).collect::<Vec<_>>()
     };
     assert!(suspicions(1234.5).len() >= 59 && suspicions(1234.5) == suspicions(7.77), "{:?}", suspicions(0.0));
     let looks = |age: f64| {

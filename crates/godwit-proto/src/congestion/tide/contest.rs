@@ -22,6 +22,8 @@ const WAIT_MAX: f64 = 16.0;
 /// ... unless the suspicion lasts so many rounds, and what we have left is below that part of what it was at the test: that is somebody who
 /// was short of a queue then. One of our own that comes takes as much, but the queue is soon near its target again.
 const LONG_SUSPICIOUS_ROUNDS: u32 = 3 * SUSPICIOUS_ROUNDS;
+/// Where a test lately found the queue to be our own, one that is in doubt is repeated on the next slot, and that one counts.
+const REPEATED_WITHIN: f64 = 3.0 * TEST_SLOT;
 /// The drain tests of the competitive mode sit on multiples of this, so that all our flows drain together.
 const DRAIN_SLOT_MIN: f64 = 5.0;
 const DRAIN_SLOT_MAX: f64 = 20.0;
@@ -48,6 +50,8 @@ pub(super) struct Contest {
     tested_rate: f64,
     left_at: f64,
     saved_window: f64,
+    /// When a test was last in doubt.
+    doubted_at: f64,
 }
 
 impl Contest {
@@ -68,6 +72,7 @@ impl Contest {
             tested_rate: 0.0,
             left_at: -100.0,
             saved_window: 0.0,
+            doubted_at: -100.0,
         }
     }
 
@@ -100,6 +105,16 @@ impl Contest {
     /// The queue stayed though all of us drained it for a moment.
     pub(super) fn suspect(&mut self) {
         self.hot_rounds = self.hot_rounds.max(SUSPICIOUS_ROUNDS);
+    }
+
+    /// Whether a test that found a queue, but on a link that may just have become slower, is to be repeated: if queues of late were
+    /// our own, and this one is not a repetition.
+    pub(super) fn is_doubtful(&mut self, now: f64) -> bool {
+        let is_doubtful = self.was_ours(now) && now - self.doubted_at > REPEATED_WITHIN;
+        if is_doubtful {
+            self.doubted_at = now;
+        }
+        is_doubtful
     }
 
     /// The rate to claim on entering.
@@ -158,7 +173,7 @@ impl Contest {
     pub(super) fn drained(&mut self, now: f64, bandwidth: f64, is_test: bool) {
         self.calm_down();
         if is_test {
-            let is_again = now - self.tested_at < 2.0 * WAIT_MAX;
+            let is_again = self.was_ours(now);
             self.wait = if is_again { (2.0 * self.wait).clamp(WAIT_MIN, WAIT_MAX) } else { WAIT_MIN };
             (self.tested_at, self.tested_rate) = (now, bandwidth);
         }
@@ -170,6 +185,11 @@ impl Contest {
 
     pub(super) fn left_at(&self) -> f64 {
         self.left_at
+    }
+
+    /// Whether a test lately found the queue gone.
+    fn was_ours(&self, now: f64) -> bool {
+        now - self.tested_at < 2.0 * WAIT_MAX
     }
 
     /// The number of the slot of this length that holds a time, on the clock of the wall.

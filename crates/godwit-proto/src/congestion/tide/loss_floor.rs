@@ -108,8 +108,12 @@ impl LossFloor {
 
     /// Losses of `sent` packets that chance explains: the mean and `sigmas` deviations.
     pub(super) fn explained(&self, sent: u64, sigmas: f64) -> f64 {
-        let mean = sent as f64 * self.floor;
-        mean + sigmas * (self.dispersion() * mean).sqrt()
+        self.scattered(self.floor, sent, sigmas)
+    }
+
+    /// The same from the mean instead of the floor, for where hardly a queue stands: as the mean is learnt.
+    pub(super) fn explained_without_queue(&self, sent: u64, sigmas: f64) -> f64 {
+        self.scattered(self.floor.max(self.mean), sent, sigmas)
     }
 
     /// A cohort that met no queue: its loss is random. The mean of the lower three quarters of the last blocks.
@@ -161,6 +165,11 @@ impl LossFloor {
             self.squares = 0.97 * self.squares + (tally.lost as f64 - expected).powi(2);
             self.expected = 0.97 * self.expected + expected;
         }
+    }
+
+    fn scattered(&self, loss: f64, sent: u64, sigmas: f64) -> f64 {
+        let mean = sent as f64 * loss;
+        mean + sigmas * (self.dispersion() * mean).sqrt()
     }
 
     /// A routine down-test is over: all of them since the last verdict.

@@ -125,8 +125,11 @@ impl Core {
     fn give_way(&mut self, test: &Test) {
         self.hold.until = self.now + (2.0 + self.random()).max(6.0 * self.delay.min_rtt());
         let proven = if self.floor.dispersion() > 3.0 { test.pace / 0.95 * 0.98 } else { 0.0 };
-        // Since a proof began, no more arrived than it sent.
-        let arriving = if test.reason == Reason::Proof { test.arriving } else { self.arriving() };
+        // Since a test began, no more arrived than it sent: on a short path that is all that arrived in the last two rounds.
+        let arriving = match test.reason {
+            Reason::Proof => test.arriving,
+            Reason::Suspicion | Reason::Routine => test.arriving.max(self.arriving()),
+        };
         let rate = arriving.max(proven).min(self.bandwidth.estimate());
         if rate > 0.0 {
             self.bandwidth.reset(rate);

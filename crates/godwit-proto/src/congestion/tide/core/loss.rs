@@ -10,15 +10,18 @@ impl Core {
     /// many in a row that no queue takes them.
     pub(super) fn without_outages(&self, cohort: &Cohort, queue: f64, report: &CohortReport) -> Tally {
         let tally = Tally { sent: report.sent, lost: report.lost };
-        // Not the target that losses have lowered: each burst that is taken for an overflow lowers it further.
-        let short = 0.5 * self.policy.target_queue(self.bandwidth.estimate().max(TARGET_RATE_MIN));
-        if self.competition.is_none() && queue < short {
+        if self.competition.is_none() && self.is_short(queue) {
             tally.without(report.lost_in_bursts)
         } else if cohort.purpose != Purpose::Startup {
             tally.without(report.lost_in_outages)
         } else {
             tally
         }
+    }
+
+    /// Not by the target that losses have lowered: each burst that is taken for an overflow lowers it further.
+    fn is_short(&self, queue: f64) -> bool {
+        queue < 0.5 * self.policy.target_queue(self.bandwidth.estimate().max(TARGET_RATE_MIN))
     }
 
     pub(super) fn observe_loss(&mut self, cohort: &Cohort, queue: f64, tally: Tally) {
@@ -57,11 +60,16 @@ impl Core {
         }
     }
 
-    /// Any loss above the floor while a queue stands teaches how deep the buffer is.
+    /// Any loss above the floor while a queue stands teaches how deep the buffer is. Where one was only there for a moment the loss
+    /// must be above the mean: a path that loses in bursts has a floor far below it, and each would slow us down.
     pub(super) fn learn_depth(&mut self, cohort: &Cohort, tally: Tally) {
         let queue = cohort.queue.max(self.delay.round_queue_max());
         let sigmas = if self.floor.value() > 0.003 { 5.0 } else { 3.5 };
-        let is_loss = tally.lost as f64 >= 1.0 + self.floor.explained(tally.sent, sigmas);
+        let explained = match self.is_short(cohort.queue.max(self.delay.queue())) {
+            true => self.floor.explained_without_queue(tally.sent, sigmas),
+            false => self.floor.explained(tally.sent, sigmas),
+        };
+        let is_loss = tally.lost as f64 >= 1.0 + explained;
         let is_queued = queue > 0.000_6 && queue < 1.5 * self.target_queue() + 0.002;
         if !is_loss || !is_queued || !self.queue_cap.is_news(cohort.id) {
             return;

@@ -9,6 +9,8 @@ const FILL: f64 = 0.8;
 const FILL_COMPETING: f64 = 0.95;
 /// A test lasts at least so long, so that those of ours that drain at the same moment, as far as clocks agree, do it together.
 const TEST_MIN: f64 = 0.3;
+/// Less than this part of what is sent arrives of a link that has become slower. One that others share carries what it did.
+const SLOWER: f64 = 0.9;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ProbeRtt {
@@ -35,6 +37,11 @@ impl ProbeRtt {
             (true, Some(_)) => self.fill * self.arriving,
             (false, _) => 0.75 * self.bandwidth,
         }
+    }
+
+    /// Whether the link may have become slower meanwhile: what we had in flight did not drain, or less arrived at last than was sent.
+    fn is_slower(&self, arrived: f64) -> bool {
+        self.drained_at.is_none() || arrived < SLOWER * self.fill * self.arriving
     }
 }
 
@@ -77,6 +84,7 @@ impl Core {
     pub(super) fn end_probe_rtt(&mut self, probe: ProbeRtt) {
         self.delay.on_probed(self.now);
         self.state = State::Cruise;
+        let arrived = self.bandwidth.last_round();
         self.bandwidth.reset(probe.bandwidth);
         // To enter takes a queue that never went, to leave one that has gone and stays away: who yields to nothing but loss fills the
         // path again while less of ours is there.
@@ -96,6 +104,9 @@ impl Core {
                 self.contest.lengthen_slot();
             }
             None if is_alone => self.contest.drained(self.now, probe.bandwidth, probe.is_test),
+            None if probe.is_test && probe.is_slower(arrived) && self.contest.is_doubtful(self.now) => {
+                self.contest.suspect();
+            }
             None if probe.is_test => {
                 let window = self.contest.claim(probe.bandwidth) * (self.delay.min_rtt() + probe.queue_before);
                 let window = self.contest.at_least_recent(self.now, window).min(3.0 * probe.pipe + 8.0);

@@ -1,6 +1,7 @@
 //! What the design learnt by being wrong (docs/congestion.md, "Lessons"), on the state machine alone.
 
 mod path;
+mod variable;
 
 use self::path::{CAPACITY, CLEAN, Flow, Path, RTT};
 use super::super::pulse::Pulse;

@@ -88,8 +88,11 @@ enum State {
 /// A rate that is not exceeded for a while after a loss.
 #[derive(Clone, Copy, Debug)]
 struct Hold {
+    since: f64,
     until: f64,
     rate: f64,
+    /// Whether the buffer overflowed once more though a rate was held.
+    is_repeated: bool,
 }
 
 /// See the module.
@@ -149,7 +152,7 @@ impl Core {
             watch: Watch::default(),
             gain: 1.0,
             lean: 0.0,
-            hold: Hold { until: 0.0, rate: f64::MAX },
+            hold: Hold { since: 0.0, until: 0.0, rate: f64::MAX, is_repeated: false },
             test: DownTest::None,
             next_test: 0.0,
             round_start: 0.0,

@@ -5,6 +5,9 @@ use super::super::loss_floor::Tally;
 use super::down_test::{DownTest, Reason};
 use super::{Cohort, Core, Hold, Purpose, State, TARGET_RATE_MIN};
 
+/// What a buffer loses later than this, while the rate is held, is no longer the overflow that the hold answers: somebody else grows.
+const HELD_RTTS: f64 = 5.0;
+
 impl Core {
     /// The losses that a rate of ours had a part in. The others are those of a link that was away: in a burst without a queue, or so
     /// many in a row that no queue takes them.
@@ -75,9 +78,11 @@ impl Core {
             return;
         }
         self.queue_cap.lower(0.5 * queue, self.now, self.cohort + 1);
-        if self.now > self.hold.until {
+        let is_held = self.now <= self.hold.until;
+        if !is_held || self.now - self.hold.since > HELD_RTTS * self.delay.min_rtt() {
             let until = self.now + (1.0 + self.random()).max(5.0 * self.delay.min_rtt());
-            self.hold = Hold { until, rate: 0.93 * self.bandwidth.estimate() };
+            let rate = 0.93 * self.bandwidth.estimate();
+            self.hold = Hold { since: self.now, until, rate, is_repeated: is_held };
         }
         self.pulse.stop();
         self.pulse.pause_until(self.now + 1.0_f64.max(5.0 * self.delay.min_rtt()));
@@ -111,7 +116,10 @@ impl Core {
         self.reacted_to = self.cohort + 1;
         self.pulse.stop();
         let until = self.now + (2.0 + self.random()).max(6.0 * self.delay.min_rtt());
-        self.hold = Hold { until, rate: self.bandwidth.estimate() };
+        // CUBIC, which sees the same losses, gives up 0.3 of its rate each time.
+        let is_repeated = self.hold.is_repeated && self.now - self.hold.since <= self.delay.smoothed();
+        let rate = if is_repeated { self.hold.rate } else { self.bandwidth.estimate() };
+        self.hold = Hold { since: self.now, until, rate, is_repeated };
         self.queue_cap.lower(0.4 * self.delay.round_queue_max(), self.now, 0);
     }
 

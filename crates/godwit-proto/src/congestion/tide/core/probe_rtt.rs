@@ -96,7 +96,7 @@ impl Core {
                 self.competition = None;
                 (self.gain, self.lean) = (1.0, 0.0);
                 let until = self.now + 2.0_f64.max(15.0 * self.delay.min_rtt());
-                self.hold = Hold { until, rate: 0.97 * probe.bandwidth };
+                self.hold = Hold { since: self.now, until, rate: 0.97 * probe.bandwidth, is_repeated: false };
                 self.contest.left(self.now, window, probe.bandwidth);
             }
             Some(competition) => {

@@ -394,6 +394,21 @@ fn any_loss_beside_a_short_queue_teaches_the_depth_of_the_buffer() {
     assert!(goodput > 0.98 * CAPACITY && lost < 0.002, "{goodput}, {lost} lost");
 }
 
+/// Alone it suffices to stop growing. Beside one that goes on growing the same buffer overflows again, and then a part is given up.
+#[test]
+fn a_short_buffer_that_overflows_beside_a_held_rate_costs_a_part_of_it() {
+    let mut flow = Flow::cruising();
+    for (queue, held) in [(0.007, 1.0), (0.005, 0.93)] {
+        flow.hear(queue, CAPACITY);
+        let cohort = flow.core.cohort();
+        flow.hear(queue, CAPACITY);
+        flow.report(cohort, 800, 40);
+        assert!((flow.core.hold.rate / CAPACITY - held).abs() < 0.01, "{} instead of {held}", flow.core.hold.rate);
+        assert!(flow.now < flow.core.hold.until);
+        (0..7).for_each(|_| flow.hear(0.0, CAPACITY));
+    }
+}
+
 /// Lesson 12.
 #[test]
 fn one_overflow_cuts_the_window_once() {

@@ -88,6 +88,7 @@ enum State {
 /// A rate that is not exceeded for a while after a loss.
 #[derive(Clone, Copy, Debug)]
 struct Hold {
+    /// When a loss beside a queue, or the end of the competitive mode, set it. A down-test that gives way leaves this as it is.
     since: f64,
     until: f64,
     rate: f64,

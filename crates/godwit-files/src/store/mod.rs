@@ -2,6 +2,7 @@
 
 pub mod local;
 
+mod chunk_pool;
 mod identity;
 mod incoming;
 mod served;

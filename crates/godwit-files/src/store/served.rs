@@ -17,15 +17,13 @@ use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt};
 use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
 
+use super::chunk_pool::ChunkPool;
 use super::{FileIdentity, is_upload_name};
 use crate::error::{OpenError, OpenRootError, ReadError};
 
 /// Bytes read from a file at once: large enough that the hop to a blocking thread costs little beside it (microseconds
 /// against about 100 µs of reading and hashing), small enough that a thousand responses fit in memory.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
-
-/// Bytes read at once where the network is served from: they stay in the core's cache until they are copied on.
-const AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// With more than this many files open each is read in smaller chunks, so that a thousand responses do not fill the memory.
 const LARGE_CHUNKS_MAX: usize = 256;
@@ -40,6 +38,7 @@ const CHUNK_BYTES_MIN: usize = 64 * 1024;
 pub(crate) struct Root {
     pub(super) dir: Arc<Dir>,
     open_files: Arc<AtomicUsize>,
+    chunks: ChunkPool,
 }
 
 /// What a path below the root leads to.
@@ -60,7 +59,7 @@ impl Root {
                 _ => OpenRootError::Io { path, source },
             }
         })?;
-        Ok(Self { dir: Arc::new(dir), open_files: Arc::default() })
+        Ok(Self { dir: Arc::new(dir), open_files: Arc::default(), chunks: ChunkPool::default() })
     }
 
     /// Opens a file or directory. Symlinks are followed as long as they stay below the root. Opening is non-blocking, so a
@@ -76,7 +75,8 @@ impl Root {
         let metadata = Metadata::from_file(&file).map_err(OpenError::from_io)?;
         if metadata.is_file() {
             let (open, is_in_memory) = (OpenFile::new(&self.open_files), is_in_memory(&file));
-            Ok(Served::File(ServedFile { identity: FileIdentity::new(&metadata), file, is_in_memory, open }))
+            let (identity, chunks) = (FileIdentity::new(&metadata), self.chunks.clone());
+            Ok(Served::File(ServedFile { identity, file, is_in_memory, open, chunks }))
         } else if metadata.is_dir() {
             let dir = Dir::from_std_file(file);
             Ok(Served::Directory(ServedDirectory { dir, root: self.clone(), relative: relative.to_owned() }))
@@ -119,6 +119,7 @@ pub(crate) struct ServedFile {
     /// Whether there is no disk behind it.
     is_in_memory: bool,
     open: OpenFile,
+    chunks: ChunkPool,
 }
 
 /// One of the files that are open.
@@ -158,18 +159,19 @@ impl ServedFile {
         let _ = (offset, NonZeroU64::new(length_bytes));
     }
 
-    /// Reads the first bytes of `range`, at most [`AT_ONCE_BYTES`], as far as they are in memory; `None` if they are not, or nobody knows.
+    /// Reads the first bytes of `range`, at most 64 KiB, as far as they are in memory; `None` if they are not, or nobody knows.
     pub(crate) fn read_at_once(&self, range: &Range<u64>) -> Option<Result<Bytes, ReadError>> {
-        let length = usize::try_from(range.end - range.start).map_or(AT_ONCE_BYTES, |length| length.min(AT_ONCE_BYTES));
-        let mut buffer = vec![0; length];
+        let mut buffer = self.chunks.take();
+        let room = buffer.memory();
+        let length = usize::try_from(range.end - range.start).map_or(room.len(), |length| length.min(room.len()));
+        let room = &mut room[..length];
         // The end of the file, and every error, is for those to judge who may wait.
         let read_bytes = match self.is_in_memory {
-            true => rustix::io::pread(&self.file, &mut buffer[..], range.start).ok(),
-            false => read_cached(&self.file, &mut buffer, range.start),
+            true => rustix::io::pread(&self.file, room, range.start).ok(),
+            false => read_cached(&self.file, room, range.start),
         };
         let read_bytes = read_bytes.filter(|&read_bytes| read_bytes > 0)?;
-        buffer.truncate(read_bytes);
-        Some(self.check_unchanged().map(|()| Bytes::from(buffer)))
+        Some(self.check_unchanged().map(|()| buffer.freeze(read_bytes)))
     }
 
     /// Reads the first bytes of `range`, at most [`CHUNK_BYTES`] and less where many files are read, then makes sure that the file
@@ -307,6 +309,7 @@ impl Entries {
 mod tests {
     use std::fs;
 
+    use super::super::chunk_pool::BUFFER_BYTES;
     use super::*;
 
     fn served(root: &Root) -> ServedFile {
@@ -328,7 +331,7 @@ mod tests {
 
     fn read_at_once_in(directory: &tempfile::TempDir) {
         let path = directory.path().join("file");
-        let content: Vec<u8> = (0..AT_ONCE_BYTES + 999).map(|index| (index % 251) as u8).collect();
+        let content: Vec<u8> = (0..BUFFER_BYTES + 999).map(|index| (index % 251) as u8).collect();
         fs::write(&path, &content).unwrap();
         let root = Root::open(directory.path()).unwrap();
         let file = served(&root);
@@ -336,9 +339,9 @@ mod tests {
         let Some(first) = file.read_at_once(&(0..size_bytes)) else { return assert!(!file.is_in_memory) };
         // However little of it stayed in memory.
         let first = first.unwrap();
-        assert!(first.len() <= AT_ONCE_BYTES && content.starts_with(&first), "{} bytes", first.len());
+        assert!(first.len() <= BUFFER_BYTES && content.starts_with(&first), "{} bytes", first.len());
         if let Some(rest) = file.read_at_once(&(size_bytes - 999..size_bytes + 50)) {
-            assert!(content[AT_ONCE_BYTES..].starts_with(&rest.unwrap()), "as far as there is something");
+            assert!(content[BUFFER_BYTES..].starts_with(&rest.unwrap()), "as far as there is something");
         }
         assert!(file.read_at_once(&(size_bytes..size_bytes + 50)).is_none(), "the end is not judged here");
         fs::write(&path, b"short").unwrap();

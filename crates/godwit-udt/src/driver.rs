@@ -26,9 +26,9 @@ use crate::shared::{Shared, Stage};
 use crate::side_channel::SIDE_CHANNEL_DRIVER;
 use crate::socket::{Socket, Waiting};
 
-/// Receive calls per turn: 64 buffers, up to 4 MiB. Beyond that the senders' turn has come; what waits stays in the
-/// kernel's buffer.
-const RECEIVE_CALLS_MAX: usize = 4;
+/// Bytes received per turn. Beyond that the senders' turn has come; what waits stays in the kernel's buffer. It is no number of
+/// datagrams: a thousand connections have hundreds of acknowledgements waiting, and with 64 of them per turn each waited 100 ms.
+const RECEIVE_BYTES_MAX: u64 = 4 << 20;
 /// Time per turn for receiving, and the same for sending: short against the 10 ms of an ACK, long against a system call.
 const TURN_TIME_MAX: Duration = Duration::from_millis(1);
 /// Receive errors in a row after which the socket counts as broken. Each costs a turn, so this is no wait in practice.
@@ -102,7 +102,8 @@ impl Driver {
             return false;
         }
         let until = now + TURN_TIME_MAX;
-        for _ in 0..RECEIVE_CALLS_MAX {
+        let mut received_bytes = 0;
+        while received_bytes < RECEIVE_BYTES_MAX {
             let waiting = match self.socket.receive(self.inbound.buffers()) {
                 Ok(waiting) => waiting,
                 Err(error) => {
@@ -114,6 +115,7 @@ impl Driver {
             self.receive_errors = 0;
             let bytes = self.inbound.received_bytes();
             if bytes > 0 {
+                received_bytes += bytes;
                 self.moderation.received(bytes);
                 self.deliver();
             }

@@ -59,6 +59,19 @@ fn a_second_download_of_the_same_name_is_refused() {
     running.finish().expect(130);
 }
 
+/// `-o /dev/null` by root would leave a file there.
+#[test]
+fn what_is_not_a_file_is_not_replaced_even_by_force() {
+    let directory = scratch();
+    let socket = directory.path().join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    for force in [&[][..], &["--force"]] {
+        let arguments = [&["get", "udt://127.0.0.1:9/f", "-o", "socket"], force].concat();
+        godwit(directory.path(), &arguments).expect(1).says("socket is not a regular file and is not replaced");
+    }
+    assert_eq!(names(directory.path()), ["socket"]);
+}
+
 #[test]
 fn a_file_that_appears_meanwhile_is_not_replaced() {
     let content = noise(100_000);

@@ -70,6 +70,12 @@ pub enum LocalError {
         /// The thing.
         path: PathBuf,
     },
+    /// The name is that of a directory, a device or the like: a download that took it would destroy it.
+    #[error("{} is not a regular file and is not replaced: choose another name with -o", Escaped::path(path))]
+    Irreplaceable {
+        /// What is in the way.
+        path: PathBuf,
+    },
     /// The name is taken.
     #[error("{} exists: choose another name with -o, or replace it with --force", Escaped::path(path))]
     Exists {
@@ -129,14 +135,14 @@ impl ExistingFile {
     ///
     /// # Errors
     ///
-    /// [`LocalError::Exists`] for a directory, a device and the like, or a file that cannot be read.
+    /// [`LocalError::Irreplaceable`] for a directory, a device and the like, [`LocalError::Exists`] for a file that cannot be read.
     pub fn look(path: &Path) -> Result<Option<Self>, LocalError> {
         let exists = || LocalError::Exists { path: path.to_owned() };
         match fs::metadata(path) {
             Err(_) if fs::symlink_metadata(path).is_ok() => return Err(exists()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(LocalError::io(Action::Read, path, error)),
-            Ok(metadata) if !metadata.is_file() => return Err(exists()),
+            Ok(metadata) if !metadata.is_file() => return Err(LocalError::Irreplaceable { path: path.to_owned() }),
             Ok(_) => {}
         }
         let file = File::open(path).map_err(|_| exists())?;
@@ -211,7 +217,7 @@ mod tests {
     fn nothing_a_directory_and_a_broken_link_are_told_apart() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         assert!(ExistingFile::look(&directory.path().join("absent")).expect("fine").is_none());
-        assert!(matches!(ExistingFile::look(directory.path()), Err(LocalError::Exists { .. })));
+        assert!(matches!(ExistingFile::look(directory.path()), Err(LocalError::Irreplaceable { .. })));
         let link = directory.path().join("link");
         std::os::unix::fs::symlink("nowhere", &link).expect("laid");
         assert!(matches!(ExistingFile::look(&link), Err(LocalError::Exists { .. })));

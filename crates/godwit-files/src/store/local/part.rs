@@ -41,8 +41,12 @@ impl Part {
     /// # Errors
     ///
     /// [`LocalError::Locked`] while another download writes it; [`LocalError::Foreign`] if it holds bytes and no meta file
-    /// says of what, unless `force`.
+    /// says of what, unless `force`; [`LocalError::Irreplaceable`] if `target` is a directory, a device or the like: the
+    /// rename at the end would put a file in its place, also of `/dev/null`.
     pub fn open(target: &Path, force: bool) -> Result<Self, LocalError> {
+        if fs::metadata(target).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(LocalError::Irreplaceable { path: target.to_owned() });
+        }
         let path = with_suffix(target, ".part");
         let file = open_locked(&path)?;
         let length = file.metadata().map_err(|source| LocalError::io(Action::Read, &path, source))?.len();
@@ -358,6 +362,20 @@ mod tests {
         assert_eq!(fs::read(&target).expect("still there"), b"somebody was faster");
         Part::open(&target, false).expect("kept").finish(true).expect("replaced");
         assert_eq!(fs::read(&target).expect("replaced"), b"late");
+    }
+
+    #[test]
+    fn only_files_are_ever_replaced() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (socket, below, link) =
+            (directory.path().join("socket"), directory.path().join("below"), directory.path().join("link"));
+        let _socket = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        fs::create_dir(&below).expect("a directory");
+        std::os::unix::fs::symlink("/dev/null", &link).expect("a link");
+        for target in [&socket, &below, &link] {
+            assert!(matches!(Part::open(target, true), Err(LocalError::Irreplaceable { .. })), "{}", target.display());
+        }
+        assert_eq!(fs::read_dir(directory.path()).expect("readable").count(), 3, "nothing was begun");
     }
 
     #[test]

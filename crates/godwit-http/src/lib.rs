@@ -56,6 +56,7 @@ mod upload_gate;
 pub use client::{Client, ClientConfig};
 pub use connection_handle::{ConnectionHandle, ConnectionStats};
 pub use error::{BindError, BodyError, ErrorKind, ParseListenUrlError, RequestError, SetRateError, body_error_kind};
+pub use godwit_udt::BufferPool;
 pub use listen_url::{ListenUrl, default_listen_urls};
 pub use server::{Server, ServerConfig};
 pub use transport::{DEFAULT_PORT, Transport};

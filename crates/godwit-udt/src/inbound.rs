@@ -6,9 +6,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use godwit_proto::{Batch, ConnectionHandle, Handshaken, Path, Route as Recipient};
 
+use crate::buffer_pool::BUFFER_BYTES;
 use crate::connection::Connection;
 use crate::path_mtu::{Route, family_mss};
-use crate::receive_pool::BUFFER_BYTES;
 use crate::shared::{Shared, Table};
 use crate::side_channel::SideReceived;
 use crate::socket::Received;

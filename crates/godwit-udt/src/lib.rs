@@ -44,6 +44,7 @@
 //! * fragment packets beyond the path's MTU on other systems than Linux, where the MSS has to fit the path.
 
 mod arrival_clock;
+mod buffer_pool;
 mod connection;
 mod driver;
 mod driver_handle;
@@ -61,7 +62,6 @@ mod pacer;
 mod path_mtu;
 mod rate_limit;
 mod readiness;
-mod receive_pool;
 mod schedule;
 mod shared;
 mod side_channel;
@@ -71,6 +71,7 @@ mod socket_options;
 mod socket_stats;
 mod stream;
 
+pub use buffer_pool::{BufferPool, PoolBuffer};
 pub use endpoint::Endpoint;
 pub use error::{
     AcceptError, BindError, ConnectError, ConnectionError, ListenError, ListenRefused, ReadError, SideChannelError,

@@ -11,10 +11,10 @@ use socket2::{Domain, Protocol, Type};
 use tokio::io::Interest;
 
 use crate::arrival_clock::ArrivalClock;
+use crate::buffer_pool::{BUFFER_BYTES, BufferPool, PoolBuffer};
 #[cfg(target_os = "linux")]
 use crate::multi_send;
 use crate::readiness::{Readiness, Wanted};
-use crate::receive_pool::{BUFFER_BYTES, ReceiveBuffer, ReceivePool};
 use crate::socket_buffers;
 use crate::socket_options;
 use crate::socket_stats::{SocketCounters, count};
@@ -94,8 +94,8 @@ pub(crate) struct Socket {
     local: SocketAddr,
     may_fragment: bool,
     segments_max: usize,
-    pool: ReceivePool,
-    buffers: Vec<ReceiveBuffer>,
+    pool: BufferPool,
+    buffers: Vec<PoolBuffer>,
     metas: [RecvMeta; RECEIVE_BUFFERS],
     clock: ArrivalClock,
     counters: Arc<SocketCounters>,
@@ -162,7 +162,7 @@ impl Socket {
         let state = UdpSocketState::new((&socket).into())?;
         socket_options::follow_path_mtu(&socket, local)?;
         let buffers = socket_buffers::enlarge(&socket, config);
-        let pool = ReceivePool::default();
+        let pool = BufferPool::default();
         Ok(Self {
             local,
             may_fragment: false,

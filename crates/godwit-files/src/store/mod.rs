@@ -2,7 +2,6 @@
 
 pub mod local;
 
-mod chunk_pool;
 mod identity;
 mod incoming;
 mod served;

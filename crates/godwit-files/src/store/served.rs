@@ -14,10 +14,10 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt};
+use godwit_http::BufferPool;
 use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
 
-use super::chunk_pool::ChunkPool;
 use super::{FileIdentity, is_upload_name};
 use crate::error::{OpenError, OpenRootError, ReadError};
 
@@ -38,7 +38,8 @@ const CHUNK_BYTES_MIN: usize = 64 * 1024;
 pub(crate) struct Root {
     pub(super) dir: Arc<Dir>,
     open_files: Arc<AtomicUsize>,
-    chunks: ChunkPool,
+    /// For what is read at once: it stays in the core's cache until it is copied on.
+    buffers: BufferPool,
 }
 
 /// What a path below the root leads to.
@@ -59,7 +60,7 @@ impl Root {
                 _ => OpenRootError::Io { path, source },
             }
         })?;
-        Ok(Self { dir: Arc::new(dir), open_files: Arc::default(), chunks: ChunkPool::default() })
+        Ok(Self { dir: Arc::new(dir), open_files: Arc::default(), buffers: BufferPool::default() })
     }
 
     /// Opens a file or directory. Symlinks are followed as long as they stay below the root. Opening is non-blocking, so a
@@ -75,8 +76,8 @@ impl Root {
         let metadata = Metadata::from_file(&file).map_err(OpenError::from_io)?;
         if metadata.is_file() {
             let (open, is_in_memory) = (OpenFile::new(&self.open_files), is_in_memory(&file));
-            let (identity, chunks) = (FileIdentity::new(&metadata), self.chunks.clone());
-            Ok(Served::File(ServedFile { identity, file, is_in_memory, open, chunks }))
+            let (identity, buffers) = (FileIdentity::new(&metadata), self.buffers.clone());
+            Ok(Served::File(ServedFile { identity, file, is_in_memory, open, buffers }))
         } else if metadata.is_dir() {
             let dir = Dir::from_std_file(file);
             Ok(Served::Directory(ServedDirectory { dir, root: self.clone(), relative: relative.to_owned() }))
@@ -119,7 +120,7 @@ pub(crate) struct ServedFile {
     /// Whether there is no disk behind it.
     is_in_memory: bool,
     open: OpenFile,
-    chunks: ChunkPool,
+    buffers: BufferPool,
 }
 
 /// One of the files that are open.
@@ -159,9 +160,9 @@ impl ServedFile {
         let _ = (offset, NonZeroU64::new(length_bytes));
     }
 
-    /// Reads the first bytes of `range`, at most 64 KiB, as far as they are in memory; `None` if they are not, or nobody knows.
+    /// Reads the first bytes of `range`, at most a buffer full, as far as they are in memory; `None` if they are not, or nobody knows.
     pub(crate) fn read_at_once(&self, range: &Range<u64>) -> Option<Result<Bytes, ReadError>> {
-        let mut buffer = self.chunks.take();
+        let mut buffer = self.buffers.take();
         let room = buffer.memory();
         let length = usize::try_from(range.end - range.start).map_or(room.len(), |length| length.min(room.len()));
         let room = &mut room[..length];
@@ -309,7 +310,6 @@ impl Entries {
 mod tests {
     use std::fs;
 
-    use super::super::chunk_pool::BUFFER_BYTES;
     use super::*;
 
     fn served(root: &Root) -> ServedFile {
@@ -331,7 +331,8 @@ mod tests {
 
     fn read_at_once_in(directory: &tempfile::TempDir) {
         let path = directory.path().join("file");
-        let content: Vec<u8> = (0..BUFFER_BYTES + 999).map(|index| (index % 251) as u8).collect();
+        let buffer_bytes = BufferPool::default().take().memory().len();
+        let content: Vec<u8> = (0..buffer_bytes + 999).map(|index| (index % 251) as u8).collect();
         fs::write(&path, &content).unwrap();
         let root = Root::open(directory.path()).unwrap();
         let file = served(&root);
@@ -339,9 +340,9 @@ mod tests {
         let Some(first) = file.read_at_once(&(0..size_bytes)) else { return assert!(!file.is_in_memory) };
         // However little of it stayed in memory.
         let first = first.unwrap();
-        assert!(first.len() <= BUFFER_BYTES && content.starts_with(&first), "{} bytes", first.len());
+        assert!(first.len() <= buffer_bytes && content.starts_with(&first), "{} bytes", first.len());
         if let Some(rest) = file.read_at_once(&(size_bytes - 999..size_bytes + 50)) {
-            assert!(content[BUFFER_BYTES..].starts_with(&rest.unwrap()), "as far as there is something");
+            assert!(content[buffer_bytes..].starts_with(&rest.unwrap()), "as far as there is something");
         }
         assert!(file.read_at_once(&(size_bytes..size_bytes + 50)).is_none(), "the end is not judged here");
         fs::write(&path, b"short").unwrap();

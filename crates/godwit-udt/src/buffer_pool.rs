@@ -1,4 +1,5 @@
-//! Receive buffers of 64 KiB that come back by themselves when the last [`Bytes`] of them is dropped.
+//! Buffers of 64 KiB that come back by themselves when the last [`Bytes`] of them is dropped: new memory would have to be cleared
+//! each time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,18 +12,19 @@ pub(crate) const BUFFER_BYTES: usize = 64 << 10;
 /// this number is freed.
 const FREE_BUFFERS_MAX: usize = 128;
 
-/// Where receive buffers come from and return to.
+/// Where buffers come from and return to: for what is received, and for whoever sends what he has to read first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ReceivePool {
+pub struct BufferPool {
     free: Arc<Mutex<Vec<Box<[u8]>>>>,
 }
 
-impl ReceivePool {
-    /// A buffer of [`BUFFER_BYTES`]: a used one if there is any, its old contents still in it.
-    pub(crate) fn take(&self) -> ReceiveBuffer {
+impl BufferPool {
+    /// A buffer of 64 KiB: the one that came back last if there is any, its old contents still in it.
+    #[must_use]
+    pub fn take(&self) -> PoolBuffer {
         let used = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let memory = used.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
-        ReceiveBuffer { memory, filled_bytes: 0, pool: self.clone() }
+        PoolBuffer { memory, filled_bytes: 0, pool: self.clone() }
     }
 
     #[cfg(test)]
@@ -31,34 +33,35 @@ impl ReceivePool {
     }
 }
 
-/// One buffer, ours alone until [`freeze`](Self::freeze).
+/// One buffer, its taker's alone until [`freeze`](Self::freeze).
 #[derive(Debug)]
-pub(crate) struct ReceiveBuffer {
+pub struct PoolBuffer {
     memory: Box<[u8]>,
     filled_bytes: usize,
-    pool: ReceivePool,
+    pool: BufferPool,
 }
 
-impl ReceiveBuffer {
-    /// All of the memory, to receive into.
-    pub(crate) fn memory(&mut self) -> &mut [u8] {
+impl PoolBuffer {
+    /// All of the memory, to be filled.
+    pub fn memory(&mut self) -> &mut [u8] {
         &mut self.memory
     }
 
     /// The first `filled_bytes` as shared bytes. The memory returns to the pool with the last of their clones and slices.
-    pub(crate) fn freeze(mut self, filled_bytes: usize) -> Bytes {
+    #[must_use]
+    pub fn freeze(mut self, filled_bytes: usize) -> Bytes {
         self.filled_bytes = filled_bytes.min(self.memory.len());
         Bytes::from_owner(self)
     }
 }
 
-impl AsRef<[u8]> for ReceiveBuffer {
+impl AsRef<[u8]> for PoolBuffer {
     fn as_ref(&self) -> &[u8] {
         &self.memory[..self.filled_bytes]
     }
 }
 
-impl Drop for ReceiveBuffer {
+impl Drop for PoolBuffer {
     fn drop(&mut self) {
         let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < FREE_BUFFERS_MAX {
@@ -73,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_buffer_returns_with_its_last_slice() {
-        let pool = ReceivePool::default();
+        let pool = BufferPool::default();
         let mut buffer = pool.take();
         buffer.memory()[..4].copy_from_slice(b"abcd");
         let bytes = buffer.freeze(4);
@@ -88,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_pool_keeps_a_bounded_number() {
-        let pool = ReceivePool::default();
+        let pool = BufferPool::default();
         let many: Vec<Bytes> = (0..FREE_BUFFERS_MAX + 9).map(|_| pool.take().freeze(1)).collect();
         drop(many);
         assert_eq!(pool.free_buffers(), FREE_BUFFERS_MAX);

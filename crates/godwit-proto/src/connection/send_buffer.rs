@@ -60,7 +60,8 @@ pub(super) struct ExpiredMessage {
 #[derive(Debug)]
 pub(super) struct SendBuffer {
     entries: VecDeque<Entry>,
-    spare: Vec<Box<[u8]>>,
+    /// Empty, for full slabs of the size of now.
+    spare: Vec<Vec<u8>>,
     spare_bytes: usize,
     payload_bytes: usize,
     limit_bytes: usize,
@@ -100,6 +101,7 @@ impl SendBuffer {
     /// Later slabs carry this payload; packets that have a number keep their size.
     pub(super) fn set_payload_bytes(&mut self, payload_bytes: usize) {
         self.payload_bytes = payload_bytes;
+        self.drop_spare();
         if let Some(tail) = self.entries.back_mut() {
             tail.sealed = true;
         }
@@ -292,7 +294,7 @@ impl SendBuffer {
         while let Some(entry) = self.entries.pop_front() {
             match entry.slab {
                 Some(slab) if entry.end <= index => {
-                    self.charged_bytes -= slab.bytes.len();
+                    self.charged_bytes -= slab.bytes.capacity();
                     self.recycle(slab.bytes);
                 }
                 slab => {
@@ -306,9 +308,13 @@ impl SendBuffer {
     /// Gives memory back that only a transfer needs.
     pub(super) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
+        self.drop_spare();
+        self.kept_bytes = 0;
+    }
+
+    fn drop_spare(&mut self) {
         self.spare = Vec::new();
         self.spare_bytes = 0;
-        self.kept_bytes = 0;
     }
 
     /// If the stream ends for now with a full packet, in the slab of packet `index` whose turn it is to be numbered, then
@@ -343,7 +349,7 @@ impl SendBuffer {
             return None;
         }
         let slab = self.entries.pop_back()?.slab?;
-        self.charged_bytes -= slab.bytes.len();
+        self.charged_bytes -= slab.bytes.capacity();
         self.end = slab.first;
         Some(slab)
     }
@@ -352,15 +358,15 @@ impl SendBuffer {
     fn new_slab(&mut self, wanted: usize, framing: Framing) -> Slab {
         let stride = self.payload_bytes + HEADER_BYTES;
         let slots = wanted.div_ceil(self.payload_bytes).clamp(1, self.slots_max());
-        let spare = self.spare.pop_if(|spare| spare.len() == slots * stride);
-        self.spare_bytes -= spare.as_ref().map_or(0, |spare| spare.len());
-        let bytes = spare.unwrap_or_else(|| vec![0; slots * stride].into_boxed_slice());
+        let spare = if slots == self.slots_max() { self.spare.pop() } else { None };
+        self.spare_bytes -= spare.as_ref().map_or(0, Vec::capacity);
+        let bytes = spare.unwrap_or_else(|| Vec::with_capacity(slots * stride));
         Slab { bytes, stride, capacity: slots * self.payload_bytes, filled: 0, first: 0, framing }
     }
 
     fn push(&mut self, mut slab: Slab, sealed: bool) {
         slab.first = self.end;
-        self.charged_bytes += slab.bytes.len();
+        self.charged_bytes += slab.bytes.capacity();
         self.end = slab.first + slab.packets() as u64;
         let (first, end, framing) = (slab.first, self.end, slab.framing);
         self.entries.push_back(Entry { first, end, framing, sealed, slab: Some(slab) });
@@ -371,11 +377,13 @@ impl SendBuffer {
     }
 
     /// Keeps full slabs: small ones are cheap to allocate, and would only be in their way.
-    fn recycle(&mut self, bytes: Box<[u8]>) {
-        let is_full = bytes.len() == self.slots_max() * (self.payload_bytes + HEADER_BYTES);
-        let is_needed = self.spare.len() < SPARE_SLABS_MIN || self.held_bytes() + bytes.len() <= self.kept_bytes;
-        if is_full && is_needed && self.spare_bytes + bytes.len() <= self.share.unsent_bytes_or_min() {
-            self.spare_bytes += bytes.len();
+    fn recycle(&mut self, mut bytes: Vec<u8>) {
+        let freed_bytes = bytes.capacity();
+        let is_full = freed_bytes >= self.slots_max() * (self.payload_bytes + HEADER_BYTES);
+        let is_needed = self.spare.len() < SPARE_SLABS_MIN || self.held_bytes() + freed_bytes <= self.kept_bytes;
+        if is_full && is_needed && self.spare_bytes + freed_bytes <= self.share.unsent_bytes_or_min() {
+            bytes.clear();
+            self.spare_bytes += freed_bytes;
             self.spare.push(bytes);
         }
     }

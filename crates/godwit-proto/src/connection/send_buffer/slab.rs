@@ -60,7 +60,8 @@ pub(super) struct Framing {
 
 #[derive(Debug)]
 pub(super) struct Slab {
-    pub(super) bytes: Box<[u8]>,
+    /// The slots, as far as they are filled. It grows within its capacity and never beyond: memory is written once, and not cleared before.
+    pub(super) bytes: Vec<u8>,
     /// Header and payload of one slot.
     pub(super) stride: usize,
     /// Payload bytes that it takes: those of all slots, less the byte that a short tail gives up.
@@ -91,20 +92,23 @@ impl Slab {
         let payload = self.payload();
         let mut rest = &data[..taken];
         while !rest.is_empty() {
-            let (slot, offset) = (self.filled / payload, self.filled % payload);
+            let offset = self.filled % payload;
+            if offset == 0 {
+                // Room for the header, which is written when the packet gets its number.
+                self.bytes.extend_from_slice(&[0; HEADER_BYTES]);
+            }
             let (part, after) = rest.split_at(rest.len().min(payload - offset));
-            let start = slot * self.stride + HEADER_BYTES + offset;
-            self.bytes[start..start + part.len()].copy_from_slice(part);
+            self.bytes.extend_from_slice(part);
             self.filled += part.len();
             rest = after;
         }
         taken
     }
 
+    /// Takes the last byte back out of a packet that has more than one.
     pub(super) fn take_last_byte(&mut self) -> u8 {
         self.filled -= 1;
-        let (slot, offset) = (self.filled / self.payload(), self.filled % self.payload());
-        self.bytes[slot * self.stride + HEADER_BYTES + offset]
+        self.bytes.pop().expect("a committed slab is not empty")
     }
 
     /// Where the datagrams of `count` slots from `slot` on are; at least one of them, and all filled.

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) offload: Offload,
     /// What the budgets count for it.
     counted: Counted,
+    /// Whether it is in the [`WriterQueue`](crate::writer_queue::WriterQueue) of a driver.
+    pub(crate) is_writer_queued: bool,
     connected: bool,
     flushed: bool,
     ended: Option<ConnectionError>,
@@ -56,7 +58,11 @@ pub(crate) struct State {
 
 /// Tasks to wake, collected under the lock and woken after it.
 #[derive(Debug, Default)]
-pub(crate) struct Wakeups([Option<Waker>; 3]);
+pub(crate) struct Wakeups {
+    tasks: [Option<Waker>; 3],
+    /// There is room again for a writer: it is to be called, at once or in its turn.
+    pub(crate) has_room: bool,
+}
 
 /// For what a task waits.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +96,7 @@ impl Connection {
                 in_service: false,
                 offload: Offload::default(),
                 counted: Counted::default(),
+                is_writer_queued: false,
                 connected: false,
                 flushed: false,
                 ended: None,
@@ -159,12 +166,18 @@ impl State {
             }
             match event {
                 Event::Readable => wakeups.take(Interest::Reading, &mut self.reader),
-                Event::Writable => wakeups.take(Interest::Writing, &mut self.writer),
+                Event::Writable => wakeups.has_room = true,
                 Event::Connected | Event::Flushed => wakeups.take(Interest::Progress, &mut self.watcher),
                 Event::Closed(_) => self.take_all(&mut wakeups),
             }
         }
         wakeups
+    }
+
+    /// The turn of the writer has come: hands it out, if it waits.
+    pub(crate) fn call_writer(&mut self) -> Option<Waker> {
+        self.is_writer_queued = false;
+        self.writer.take()
     }
 
     /// Whether the driver has to look at the connection sooner than it means to: most writes and reads change nothing for
@@ -236,12 +249,12 @@ impl State {
 impl Wakeups {
     /// Wakes them; not under the lock, since a woken task may run at once on another core and want it.
     pub(crate) fn wake(self) {
-        self.0.into_iter().flatten().for_each(Waker::wake);
+        self.tasks.into_iter().flatten().for_each(Waker::wake);
     }
 
     fn take(&mut self, interest: Interest, waiting: &mut Option<Waker>) {
         if let Some(waker) = waiting.take() {
-            self.0[interest as usize] = Some(waker);
+            self.tasks[interest as usize] = Some(waker);
         }
     }
 }

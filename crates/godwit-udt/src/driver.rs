@@ -13,6 +13,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
@@ -25,6 +26,7 @@ use crate::schedule::Schedule;
 use crate::shared::{Shared, Stage};
 use crate::side_channel::SIDE_CHANNEL_DRIVER;
 use crate::socket::{Socket, Waiting};
+use crate::writer_queue::{DUE_MAX, WriterQueue};
 
 /// Bytes received per turn. Beyond that the senders' turn has come; what waits stays in the kernel's buffer. It is no number of
 /// datagrams: a thousand connections have hundreds of acknowledgements waiting, and with 64 of them per turn each waited 100 ms.
@@ -45,6 +47,7 @@ pub(crate) struct Driver {
     inbound: Inbound,
     outbound: Outbound,
     touched: Vec<Arc<Connection>>,
+    writers: WriterQueue<Arc<Connection>>,
     receive_errors: u32,
     moderation: Moderation,
     stage: Stage,
@@ -62,6 +65,7 @@ impl Driver {
             pacer: Pacer::new(),
             schedule: Schedule::default(),
             touched: Vec::new(),
+            writers: WriterQueue::new(Arc::clone(&shared.budgets)),
             receive_errors: 0,
             moderation: Moderation::default(),
             stage: Stage::Open,
@@ -78,6 +82,7 @@ impl Driver {
             self.enter_stage();
             self.take_touched();
             let is_more_to_send = self.serve_due();
+            let has_called = self.call_writers(is_more_to_send);
             if self.is_finished() {
                 return;
             }
@@ -85,7 +90,7 @@ impl Driver {
                 tracing::error!("the UDP socket is broken: all its connections end");
                 return;
             }
-            if is_more_to_receive || is_more_to_send {
+            if is_more_to_receive || is_more_to_send || has_called {
                 // Lets other tasks run, and the runtime look for new events.
                 tokio::task::yield_now().await;
             } else if let Err(error) = self.wait().await {
@@ -144,6 +149,9 @@ impl Driver {
                 self.schedule.hasten(&mut state.slot, now, || Arc::clone(&connection));
             }
             let wakeups = state.drain_events();
+            if wakeups.has_room {
+                self.writers.enqueue(&mut state.is_writer_queued, || Arc::clone(&connection));
+            }
             drop(state);
             wakeups.wake();
             if connection.driver != self.index {
@@ -190,6 +198,17 @@ impl Driver {
         aside == Flow::More || self.next_deadline().is_some_and(|next| next <= Instant::now())
     }
 
+    /// Calls the writers whose turn has come; true if there were any, who will touch their connections. However much is due, there is
+    /// a turn each time, unless it is the socket or the rate limit that keeps it from being sent.
+    fn call_writers(&mut self, is_more_to_send: bool) -> bool {
+        let due = self.schedule.count_due(Instant::now(), DUE_MAX);
+        let due = if is_more_to_send { due.min(DUE_MAX - 1) } else { due };
+        self.writers.call(due, |connection| {
+            let writer = connection.lock().call_writer();
+            writer.map(Waker::wake).is_some()
+        })
+    }
+
     /// Runs the timers of one connection and sends what it has, within bounds; then it takes its next place.
     fn serve(&mut self, connection: &Arc<Connection>, now: Instant) {
         debug_assert_eq!(connection.driver, self.index, "its place is in another schedule");
@@ -205,6 +224,9 @@ impl Driver {
         state.in_service = false;
         connection.account(&mut state);
         let wakeups = state.drain_events();
+        if wakeups.has_room {
+            self.writers.enqueue(&mut state.is_writer_queued, || Arc::clone(connection));
+        }
         let is_over = flow == Flow::Drained && state.protocol.is_drained();
         let next = match flow {
             _ if is_over => None,

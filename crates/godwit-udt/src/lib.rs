@@ -70,6 +70,7 @@ mod socket_buffers;
 mod socket_options;
 mod socket_stats;
 mod stream;
+mod writer_queue;
 
 pub use buffer_pool::{BufferPool, PoolBuffer};
 pub use endpoint::Endpoint;

@@ -64,6 +64,11 @@ impl<T> Schedule<T> {
         (first.key().deadline <= now && first.key().order < turn.0).then(|| first.remove())
     }
 
+    /// How many are due at `now`, counted up to `max`.
+    pub(crate) fn count_due(&self, now: Instant, max: usize) -> usize {
+        self.slots.keys().take(max).take_while(|slot| slot.deadline <= now).count()
+    }
+
     /// Begins a turn: whatever is set from now on has to wait for the next one, so that a turn ends.
     pub(crate) const fn begin_turn(&self) -> Turn {
         Turn(self.order)
@@ -93,6 +98,7 @@ mod tests {
         schedule.arm(&mut slots[0], at(2), || 'a');
         schedule.arm(&mut slots[1], at(1), || 'b');
         schedule.arm(&mut slots[2], at(2), || 'c');
+        assert_eq!([at(1), at(2)].map(|now| schedule.count_due(now.unwrap(), 2)), [1, 2], "of three, up to two");
         let turn = schedule.begin_turn();
         let due: Vec<char> = std::iter::from_fn(|| schedule.pop_due(at(2).unwrap(), turn)).collect();
         assert_eq!(due, ['b', 'a', 'c']);

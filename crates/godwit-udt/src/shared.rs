@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Instant;
 
 use godwit_proto as proto;
@@ -90,8 +91,10 @@ impl Shared {
             let mut state = connection.lock();
             visit(&connection, &mut state);
             let wakeups = state.drain_events();
+            let writer = if wakeups.has_room && !state.is_writer_queued { state.call_writer() } else { None };
             drop(state);
             wakeups.wake();
+            writer.into_iter().for_each(Waker::wake);
         }
     }
 

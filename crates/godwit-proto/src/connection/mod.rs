@@ -345,8 +345,8 @@ impl Connection {
         self.halves.as_ref().map_or(0, |halves| halves.receiver.pinned_bytes())
     }
 
-    /// Changes what the send buffer may hold, for a budget that several connections share; what is buffered already stays. Of each
-    /// kind of memory 128 KiB are always granted.
+    /// Changes what the send buffer may hold, for a budget that several connections share; what is buffered already stays. 128 KiB
+    /// are always granted, of which none need be spare.
     pub fn set_send_share(&mut self, share: SendMemory) {
         if let Some(halves) = &mut self.halves {
             halves.sender.buffer.set_share(share);

@@ -110,6 +110,11 @@ impl SendBuffer {
     /// What all may buffer together leaves so much to this one; what is buffered already stays.
     pub(super) fn set_share(&mut self, share: SendMemory) {
         self.share = share;
+        while self.spare_bytes > share.spare_bytes
+            && let Some(spare) = self.spare.pop()
+        {
+            self.spare_bytes -= spare.capacity();
+        }
     }
 
     /// Whether the peer needs short tails to acknowledge promptly.
@@ -213,6 +218,11 @@ impl SendBuffer {
     /// Memory in bytes, that which is kept for the next slabs included.
     pub(super) fn held_bytes(&self) -> usize {
         self.charged_bytes + self.spare_bytes
+    }
+
+    /// Memory that is kept for the next slabs, in bytes.
+    pub(super) fn spare_bytes(&self) -> usize {
+        self.spare_bytes
     }
 
     /// Memory in use, in bytes.
@@ -381,7 +391,7 @@ impl SendBuffer {
         let freed_bytes = bytes.capacity();
         let is_full = freed_bytes >= self.slots_max() * (self.payload_bytes + HEADER_BYTES);
         let is_needed = self.spare.len() < SPARE_SLABS_MIN || self.held_bytes() + freed_bytes <= self.kept_bytes;
-        if is_full && is_needed && self.spare_bytes + freed_bytes <= self.share.unsent_bytes_or_min() {
+        if is_full && is_needed && self.spare_bytes + freed_bytes <= self.share.spare_bytes {
             bytes.clear();
             self.spare_bytes += freed_bytes;
             self.spare.push(bytes);

@@ -290,9 +290,12 @@ impl Sender {
 
     /// What the send buffer holds.
     pub(super) fn memory(&self) -> SendMemory {
-        let held_bytes = self.buffer.held_bytes();
         let in_flight_bytes = self.in_flight_packets() as usize * (self.payload_bytes + HEADER_BYTES);
-        SendMemory { held_bytes, unsent_bytes: held_bytes.saturating_sub(in_flight_bytes) }
+        SendMemory {
+            held_bytes: self.buffer.held_bytes(),
+            unsent_bytes: self.buffer.charged_bytes().saturating_sub(in_flight_bytes),
+            spare_bytes: self.buffer.spare_bytes(),
+        }
     }
 
     /// Whether a writer who found the send buffer full can go on.

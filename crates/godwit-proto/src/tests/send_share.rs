@@ -17,7 +17,7 @@ fn with_no_share_at_all_a_stream_gets_through_and_two_slabs_wait_at_most() {
     let data = noise(8 << 20);
     let (mut written, mut received) = (0, Vec::new());
     while received.len() < data.len() {
-        network.connection(0, client).set_send_share(SendMemory { held_bytes: usize::MAX, unsent_bytes: 0 });
+        network.connection(0, client).set_send_share(SendMemory { held_bytes: usize::MAX, ..SendMemory::default() });
         while written < data.len()
             && let Poll::Ready(taken) = network.with(0, client, |sender, now| sender.write(now, &data[written..]))
         {

@@ -11,18 +11,15 @@ const SHARE_BYTES_MIN: usize = 128 << 10;
 pub struct SendMemory {
     /// All of it.
     pub held_bytes: usize,
-    /// What is not in flight: to be sent, or kept for what will be.
+    /// What is to be sent.
     pub unsent_bytes: usize,
+    /// What is empty, and kept for what will be sent.
+    pub spare_bytes: usize,
 }
 
 impl SendMemory {
     /// No limit.
-    pub const MAX: Self = Self { held_bytes: usize::MAX, unsent_bytes: usize::MAX };
-
-    /// What may wait to be sent.
-    pub(super) fn unsent_bytes_or_min(self) -> usize {
-        self.unsent_bytes.max(SHARE_BYTES_MIN)
-    }
+    pub const MAX: Self = Self { held_bytes: usize::MAX, unsent_bytes: usize::MAX, spare_bytes: usize::MAX };
 }
 
 /// What a sender needs its buffer for, in bytes.
@@ -43,7 +40,7 @@ impl Need {
     pub(super) fn limit_bytes(self, share: SendMemory) -> usize {
         let ahead = self.held_bytes.saturating_add(self.ahead_bytes.max(BUFFERED_BYTES_MIN));
         let needed = self.window_bytes.saturating_mul(2).min(ahead).max(self.paced_bytes).max(BUFFERED_BYTES_MIN);
-        let unsent = self.held_bytes.saturating_add(share.unsent_bytes_or_min());
+        let unsent = self.held_bytes.saturating_add(share.unsent_bytes.max(SHARE_BYTES_MIN));
         needed.min(unsent).min(share.held_bytes.max(SHARE_BYTES_MIN))
     }
 }
@@ -55,7 +52,8 @@ mod tests {
     #[test]
     fn a_share_bounds_what_is_needed_and_is_never_too_small_to_go_on() {
         let need = Need { window_bytes: 8 << 20, held_bytes: 3 << 20, ahead_bytes: 2 << 20, paced_bytes: 0 };
-        let limit_bytes = |held_bytes, unsent_bytes| need.limit_bytes(SendMemory { held_bytes, unsent_bytes });
+        let limit_bytes =
+            |held_bytes, unsent_bytes| need.limit_bytes(SendMemory { held_bytes, unsent_bytes, spare_bytes: 0 });
         assert_eq!(need.limit_bytes(SendMemory::MAX), 5 << 20);
         assert_eq!(limit_bytes(64 << 20, 1 << 20), 4 << 20);
         assert_eq!(limit_bytes(64 << 20, 0), (3 << 20) + SHARE_BYTES_MIN, "beyond what has left");

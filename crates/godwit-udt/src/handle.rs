@@ -65,7 +65,8 @@ impl ConnectionHandle {
     pub fn stats(&self) -> Stats {
         match self.connection.upgrade() {
             Some(connection) => connection.stats(),
-            None => *self.last_stats.get().expect("a connection leaves its counters when it goes"),
+            // It may be just going, on another thread: nobody can have it any more, and its counters are about to be left.
+            None => *self.last_stats.wait(),
         }
     }
 
@@ -93,5 +94,41 @@ impl ConnectionHandle {
         let changed = change(&mut connection.lock().protocol);
         self.shared.touch(&connection);
         Some(changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use godwit_proto::{Endpoint, EndpointConfig};
+
+    use super::*;
+    use crate::memory_budget::MemoryBudgets;
+
+    #[test]
+    fn the_counters_of_a_connection_that_is_just_going_are_waited_for() {
+        let config = EndpointConfig::default();
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        let budgets = MemoryBudgets::new(&config);
+        let shared = Arc::new(Shared::new(Endpoint::new(config, [0; 32]), budgets, addr, Box::default()));
+        let (connection, last_stats) = (Weak::new(), Arc::default());
+        let handle = ConnectionHandle { connection, shared, last_stats, id: 1, peer_addr: addr, local_addr: addr };
+        let last = Stats { age: Duration::from_secs(7), ..Stats::default() };
+        let (asking, asks) = mpsc::channel();
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                asking.send(()).unwrap();
+                handle.stats()
+            });
+            asks.recv().unwrap();
+            // Time to ask in; whoever asks later finds them.
+            thread::sleep(Duration::from_millis(20));
+            handle.last_stats.set(last).unwrap();
+            assert_eq!(asked.join().unwrap(), last);
+        });
     }
 }

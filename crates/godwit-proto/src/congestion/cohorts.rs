@@ -42,21 +42,22 @@ pub struct Cohorts {
 }
 
 impl Cohorts {
-    /// A packet is sent in this cohort.
-    pub fn on_sent(&mut self, cohort: u32) {
+    /// So many packets are sent in this cohort.
+    pub fn on_sent(&mut self, cohort: u32, packets: u32) {
+        let sent = u64::from(packets);
         match self.open.back_mut() {
-            Some(last) if last.report.cohort == cohort => last.report.sent += 1,
+            Some(last) if last.report.cohort == cohort => last.report.sent += sent,
             _ => {
-                let report = CohortReport { cohort, sent: 1, ..CohortReport::default() };
+                let report = CohortReport { cohort, sent, ..CohortReport::default() };
                 self.open.push_back(Cohort { report, resolved: 0 });
             }
         }
     }
 
-    /// A packet of this cohort arrived.
-    pub fn on_delivered(&mut self, cohort: u32) {
+    /// So many packets of this cohort arrived.
+    pub fn on_delivered(&mut self, cohort: u32, packets: u64) {
         if let Some(cohort) = self.find(cohort) {
-            cohort.resolved += 1;
+            cohort.resolved += packets;
         }
     }
 
@@ -112,9 +113,9 @@ mod tests {
     #[test]
     fn losses_count_where_they_were_sent() {
         let mut cohorts = Cohorts::default();
-        (0..100).for_each(|_| cohorts.on_sent(3));
-        (0..50).for_each(|_| cohorts.on_sent(5));
-        (0..96).for_each(|_| cohorts.on_delivered(3));
+        (0..100).for_each(|_| cohorts.on_sent(3, 1));
+        cohorts.on_sent(5, 50);
+        (0..96).for_each(|_| cohorts.on_delivered(3, 1));
         cohorts.on_lost(3);
         assert_eq!(cohorts.pop_complete(), None);
         cohorts.on_lost(3);
@@ -122,7 +123,7 @@ mod tests {
         let report = CohortReport { cohort: 3, sent: 100, lost: 1, ..CohortReport::default() };
         assert_eq!(cohorts.pop_complete(), Some(report));
         cohorts.on_lost(3);
-        (0..50).for_each(|_| cohorts.on_delivered(5));
+        cohorts.on_delivered(5, 50);
         assert_eq!(cohorts.pop_complete(), None, "the newest is still being sent");
     }
 }

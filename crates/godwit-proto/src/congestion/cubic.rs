@@ -14,7 +14,7 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use self::hystart::HyStart;
-use super::{CohortReport, Control, Feedback, Lost, Pace, Sent, Setup, Start};
+use super::{CohortReport, Control, Feedback, Lost, Pace, Setup, Start};
 
 /// Steepness of the curve, packets per second cubed (section 5.1).
 const C: f64 = 0.4;
@@ -180,8 +180,8 @@ impl Cubic {
 }
 
 impl Control for Cubic {
-    fn on_sent(&mut self, sent: &Sent) {
-        self.flight_max[0] = self.flight_max[0].max(f64::from(sent.in_flight_packets));
+    fn on_sent(&mut self, in_flight_packets: u32) {
+        self.flight_max[0] = self.flight_max[0].max(f64::from(in_flight_packets));
     }
 
     fn on_feedback(&mut self, feedback: &Feedback) {

@@ -9,7 +9,7 @@
 //!
 //! The connection calls, in the order in which things happen:
 //!
-//! * [`on_sent`](Control::on_sent) for each packet, retransmissions included;
+//! * [`on_sent`](Control::on_sent) for each run of packets that leave together, and for each retransmission;
 //! * [`on_feedback`](Control::on_feedback) once per acknowledgement, after the RTT estimate and the delivered packets
 //!   were updated;
 //! * [`on_lost`](Control::on_lost) once per report of loss, whatever it contains;
@@ -38,24 +38,6 @@ pub use cubic::Cubic;
 pub use native::Native;
 pub use rate_sample::{RateSample, RateSampler, SendRecord};
 pub use tide::{PolicyKind, Tide};
-
-/// A packet left.
-#[derive(Clone, Copy, Debug)]
-pub struct Sent {
-    /// Which one.
-    pub tag: u64,
-    /// When.
-    pub now: Instant,
-    /// Its payload, in bytes.
-    pub bytes: u32,
-    /// Whether nothing else was waiting to be sent and less than 0.7 of the window was in flight, so that the rate says
-    /// nothing about the path.
-    pub app_limited: bool,
-    /// Whether it had been sent before.
-    pub retransmission: bool,
-    /// Packets sent and neither known to be delivered nor lost, this one included.
-    pub in_flight_packets: u32,
-}
 
 /// A measurement of the round-trip time.
 #[derive(Clone, Copy, Debug)]
@@ -136,8 +118,8 @@ pub struct Pace {
 
 /// What every controller can do. Used through [`Controller`], by enum dispatch: these calls are made per packet.
 pub trait Control {
-    /// A packet left.
-    fn on_sent(&mut self, sent: &Sent);
+    /// Packets left; so many are sent now and neither known to be delivered nor lost.
+    fn on_sent(&mut self, in_flight_packets: u32);
     /// An acknowledgement came.
     fn on_feedback(&mut self, feedback: &Feedback);
     /// A report of loss came.
@@ -314,8 +296,8 @@ impl Controller {
 }
 
 impl Control for Controller {
-    fn on_sent(&mut self, sent: &Sent) {
-        with_inner!(self, inner => inner.on_sent(sent));
+    fn on_sent(&mut self, in_flight_packets: u32) {
+        with_inner!(self, inner => inner.on_sent(in_flight_packets));
     }
 
     fn on_feedback(&mut self, feedback: &Feedback) {

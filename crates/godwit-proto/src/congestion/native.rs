@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::{CohortReport, Control, Feedback, Lost, Pace, ReceiverReport, Sent, Setup, Start};
+use super::{CohortReport, Control, Feedback, Lost, Pace, ReceiverReport, Setup, Start};
 
 /// Acknowledgements change the rate at most this often.
 const RC_INTERVAL: Duration = Duration::from_millis(10);
@@ -215,7 +215,7 @@ impl Native {
 }
 
 impl Control for Native {
-    fn on_sent(&mut self, _sent: &Sent) {}
+    fn on_sent(&mut self, _in_flight_packets: u32) {}
 
     fn on_feedback(&mut self, feedback: &Feedback) {
         if feedback.acked_to <= self.acked_to {

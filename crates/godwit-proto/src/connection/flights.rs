@@ -28,17 +28,31 @@ pub(super) struct Flight {
     record: SendRecord,
     /// Which transmission it was, of all.
     ordinal: u64,
-    /// When it was sent last.
-    pub(super) sent: Instant,
     pub(super) transmissions: u8,
     cohort: u32,
     fate: Fate,
 }
 
 impl Flight {
+    /// When it was sent last.
+    pub(super) fn sent(&self) -> Instant {
+        self.record.sent()
+    }
+
     /// Whether it has arrived, as far as is known.
     pub(super) fn is_delivered(&self) -> bool {
         self.fate == Fate::Delivered
+    }
+
+    /// Whether the two left together: at one time, and no news came in between.
+    fn left_with(&self, other: &Self) -> bool {
+        let of = |flight: &Self| (flight.sent(), flight.record.delivered(), flight.cohort);
+        of(self) == of(other)
+    }
+
+    /// Whether it is on its way for the first time.
+    fn is_first_flight(&self) -> bool {
+        self.fate == Fate::Flying && self.transmissions == 1
     }
 }
 
@@ -101,14 +115,24 @@ impl Flights {
         }
     }
 
-    /// The next packet leaves.
-    pub(super) fn push(&mut self, now: Instant, is_app_limited: bool, cohort: u32) {
-        let record = self.sampler.on_sent(now, self.pipe(), is_app_limited);
-        self.cohorts.on_sent(cohort);
-        self.flying += 1;
-        self.transmitted += 1;
-        let ordinal = self.transmitted;
-        self.queue.push_back(Flight { record, ordinal, sent: now, transmissions: 1, cohort, fate: Fate::Flying });
+    /// The next packets leave, at least one, together; `is_app_limited` is said of the last.
+    pub(super) fn push(&mut self, now: Instant, packets: u32, is_app_limited: bool, cohort: u32) {
+        let last = packets - 1;
+        let pipe = self.pipe();
+        let mut record = self.sampler.on_sent(now, pipe, is_app_limited && last == 0);
+        let ordinal = self.transmitted + 1;
+        let flight = |n: u32, record| {
+            let ordinal = ordinal + u64::from(n);
+            Flight { record, ordinal, transmissions: 1, cohort, fate: Fate::Flying }
+        };
+        self.queue.extend((0..last).map(|n| flight(n, record)));
+        if is_app_limited && last > 0 {
+            record = self.sampler.on_sent(now, pipe.saturating_add(last), true);
+        }
+        self.queue.push_back(flight(last, record));
+        self.cohorts.on_sent(cohort, packets);
+        self.flying += packets;
+        self.transmitted += u64::from(packets);
     }
 
     /// A packet leaves again.
@@ -142,13 +166,13 @@ impl Flights {
         }
         if is_counted {
             flight.cohort = cohort;
-            self.cohorts.on_sent(cohort);
+            self.cohorts.on_sent(cohort, 1);
         }
         self.flying += 1;
         self.transmitted += 1;
         let transmissions = flight.transmissions.saturating_add(1);
         let ordinal = self.transmitted;
-        *flight = Flight { record, ordinal, sent: now, transmissions, fate: Fate::Flying, ..*flight };
+        *flight = Flight { record, ordinal, transmissions, fate: Fate::Flying, ..*flight };
     }
 
     /// A packet that has just left again leaves once more.
@@ -175,15 +199,23 @@ impl Flights {
         let measured = self.news.rtt;
         let mut has_waited = false;
         let mut spurious = Vec::new();
-        for at in self.una..index {
-            let Flight { transmissions, sent, fate, .. } = *self.at(at);
-            let took = now.saturating_duration_since(sent);
+        let mut at = self.una;
+        while at < index {
+            let together = self.deliver_together(now, at, index);
+            at += together;
+            if together > 0 {
+                continue;
+            }
+            let flight = self.at(at);
+            let (transmissions, fate) = (flight.transmissions, flight.fate);
+            let took = now.saturating_duration_since(flight.sent());
             has_waited |= transmissions > 1;
             // Of a third transmission it may have been the second that arrived.
             if transmissions == 2 && fate == Fate::Flying && took < self.min_rtt {
                 spurious.push((at, took));
             }
             self.deliver(now, at);
+            at += 1;
         }
         if has_waited {
             // The position stood at a gap: what came behind it had arrived before.
@@ -216,13 +248,16 @@ impl Flights {
 
     /// Everything before `index` that was not reported missing has arrived.
     pub(super) fn deliver_before(&mut self, now: Instant, index: u64) {
-        let end = self.una + self.queue.len() as u64;
-        for at in self.known_to..index.min(end) {
-            if self.queue[(at - self.una) as usize].fate == Fate::Flying {
+        let end = index.min(self.una + self.queue.len() as u64);
+        let mut at = self.known_to;
+        while at < end {
+            let together = self.deliver_together(now, at, end);
+            if together == 0 && self.at(at).fate == Fate::Flying {
                 self.deliver(now, at);
             }
+            at += together.max(1);
         }
-        self.known_to = self.known_to.max(index.min(end));
+        self.known_to = self.known_to.max(end);
     }
 
     /// Of the packets before `index` those that are not known to have arrived may yet.
@@ -337,18 +372,37 @@ impl Flights {
         }
     }
 
+    /// The packets from `index` to `end` that left together with the first of them have arrived, as far as all are on their way for
+    /// the first time; says how many those are. They have one time, so the last of them stands for all.
+    fn deliver_together(&mut self, now: Instant, index: u64, end: u64) -> u64 {
+        let (from, to) = ((index - self.una) as usize, (end - self.una) as usize);
+        let first = self.queue[from];
+        let is_with_first = |flight: &&mut Flight| flight.is_first_flight() && flight.left_with(&first);
+        let together = self.queue.range_mut(from..to).take_while(is_with_first);
+        let packets = together.map(|flight| flight.fate = Fate::Delivered).count();
+        if packets > 0 {
+            self.flying -= packets as u32;
+            self.cohorts.on_delivered(first.cohort, packets as u64);
+            self.measure(now.saturating_duration_since(first.sent()));
+            let last = self.queue[from + packets - 1];
+            self.count_arrival(now, &last, packets as u32);
+        }
+        packets as u64
+    }
+
+    /// A packet arrived that was sent again or reported missing.
     fn deliver(&mut self, now: Instant, index: u64) {
         let is_counted = self.received.is_some();
         let flight = &mut self.queue[(index - self.una) as usize];
-        let took = now.saturating_duration_since(flight.sent).max(RTT_MIN);
+        let took = now.saturating_duration_since(flight.sent());
         // Nothing is heard of so soon: it was the transmission before that arrived.
-        let is_another = flight.transmissions > 1 && took < self.min_rtt;
+        let is_another = flight.transmissions > 1 && took.max(RTT_MIN) < self.min_rtt;
         match flight.fate {
             Fate::Delivered | Fate::GivenUp => return,
             Fate::Flying => {
                 self.flying -= 1;
-                if is_counted || flight.transmissions == 1 {
-                    self.cohorts.on_delivered(flight.cohort);
+                if is_counted {
+                    self.cohorts.on_delivered(flight.cohort, 1);
                 } else if is_another && flight.transmissions == 2 {
                     self.cohorts.on_loss_undone(flight.cohort);
                 }
@@ -362,28 +416,44 @@ impl Flights {
             }
         }
         flight.fate = Fate::Delivered;
+        let flight = *flight;
         if flight.transmissions == 1 {
-            self.news.rtt = Some(took);
-            self.min_rtt = self.min_rtt.min(took);
+            self.measure(took);
         }
-        let record = flight.record;
-        if is_counted {
-            self.sampler.on_arrived(&record);
-            self.news.delivered += 1;
-        } else if !is_another {
-            // With it arrived what was sent again just before it, as far as anybody can know.
-            let packets = flight.ordinal.saturating_sub(self.known_ordinal);
-            self.known_ordinal += packets;
-            if packets > 0 {
-                self.sampler.on_delivered(&record, now, packets);
-                self.news.delivered += packets as u32;
-            }
+        if is_counted || !is_another {
+            self.count_arrival(now, &flight, 1);
+        }
+    }
+
+    /// So long it took to hear of a packet that was sent once.
+    fn measure(&mut self, took: Duration) {
+        let took = took.max(RTT_MIN);
+        self.news.rtt = Some(took);
+        self.min_rtt = self.min_rtt.min(took);
+    }
+
+    /// So many packets arrived that left with this one, the last of them.
+    fn count_arrival(&mut self, now: Instant, last: &Flight, packets: u32) {
+        if self.received.is_some() {
+            self.sampler.on_arrived(&last.record);
+            self.news.delivered += packets;
+            return;
+        }
+        // With it arrived what was sent again just before it, as far as anybody can know.
+        let packets = last.ordinal.saturating_sub(self.known_ordinal);
+        self.known_ordinal += packets;
+        if packets > 0 {
+            self.sampler.on_delivered(&last.record, now, packets);
+            self.news.delivered += packets as u32;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::Xoshiro256PlusPlus;
+    use rand::{RngExt as _, SeedableRng as _};
+
     use super::*;
 
     const RTT: Duration = Duration::from_millis(100);
@@ -394,7 +464,7 @@ mod tests {
         let start = crate::tests::epoch();
         let ms = move |millis| start + Duration::from_millis(millis);
         let mut flights = Flights::new(start);
-        (0..20).for_each(|at| flights.push(ms(at), false, 1));
+        (0..20).for_each(|at| flights.push(ms(at), 1, false, 1));
         flights.deliver_before(ms(106), 5);
         assert!(flights.lose(5));
         flights.deliver_before(ms(106), 7);
@@ -407,7 +477,7 @@ mod tests {
         assert_eq!((flights.pipe(), flights.delivered_total()), (13, 6));
         flights.resend(ms(107), 5, 1);
         flights.copy();
-        (0..3).for_each(|at| flights.push(ms(108 + at), false, 2));
+        (0..3).for_each(|at| flights.push(ms(108 + at), 1, false, 2));
         assert_eq!(flights.pipe(), 18);
         // Packet 21 is missing, says the report, so 22 has arrived and with it packet 5 and its copy, if ever.
         flights.deliver_before(ms(210), 21);
@@ -428,7 +498,7 @@ mod tests {
     #[test]
     fn an_acknowledgement_that_comes_too_soon_is_of_the_original() {
         let (mut flights, ms) = with_a_gap();
-        flights.push(ms(20), false, 2);
+        flights.push(ms(20), 1, false, 2);
         flights.resend(ms(107), 5, 2);
         assert_eq!(flights.release_before(ms(110), 8), [(5, Duration::from_millis(3))]);
         assert_eq!(flights.pipe(), 14, "what left after packet 7 is still on its way");
@@ -440,7 +510,7 @@ mod tests {
     #[test]
     fn a_report_takes_back_what_was_inferred() {
         let (mut flights, ms) = with_a_gap();
-        flights.push(ms(20), false, 2);
+        flights.push(ms(20), 1, false, 2);
         flights.deliver_before(ms(120), 21);
         let delivered = flights.delivered_total();
         assert!(flights.lose(12));
@@ -455,7 +525,7 @@ mod tests {
     fn losses_in_a_row_are_told_apart() {
         let start = crate::tests::epoch();
         let mut flights = Flights::new(start);
-        (0..201).for_each(|at| flights.push(start, false, 1 + at / 100));
+        (0..201).for_each(|at| flights.push(start, 1, false, 1 + at / 100));
         for lost in [10..17, 20..28, 96..104, 110..180] {
             flights.deliver_before(start + RTT, lost.start);
             assert!(lost.clone().all(|index| flights.lose(index)));
@@ -471,6 +541,54 @@ mod tests {
             "also where the burst began in the cohort before"
         );
         assert_eq!(flights.pop_cohort(), report(2, 4 + 70, 4 + 70, 70));
+    }
+
+    /// Packets that leave together, and are heard of together, are what they were one by one.
+    #[test]
+    fn a_run_is_as_many_single_packets() {
+        let start = crate::tests::epoch();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut both = [Flights::new(start), Flights::new(start)];
+        let (mut now, mut next) = (start, 0);
+        for _ in 0..1_000 {
+            // Often nothing: several runs may leave at one time.
+            now += Duration::from_micros(rng.random_range(0..3) * 40);
+            let [together, singly] = &mut both;
+            let (una, known_to) = (together.una, together.known_to);
+            match rng.random_range(0..10) {
+                0..=4 => {
+                    let (packets, is_app_limited) = (rng.random_range(1..=44), rng.random_bool(0.1));
+                    let cohort = next as u32 / 500;
+                    together.push(now, packets, is_app_limited, cohort);
+                    (1..=packets).for_each(|n| singly.push(now, 1, is_app_limited && n == packets, cohort));
+                    next += u64::from(packets);
+                }
+                5..=6 => {
+                    let index = rng.random_range(una..=next);
+                    together.deliver_before(now, index);
+                    (known_to..=index).for_each(|index| singly.deliver_before(now, index));
+                }
+                7 if una < next => {
+                    let index = rng.random_range(una..next);
+                    for flights in &mut both {
+                        if flights.lose(index) {
+                            flights.resend(now, index, next as u32 / 500);
+                        }
+                    }
+                }
+                8 => {
+                    let index = rng.random_range(una..=known_to);
+                    let [together, singly] = both.each_mut().map(|flights| flights.release_before(now, index));
+                    assert_eq!(together, singly);
+                }
+                _ => {
+                    let [together, singly] = both.each_mut().map(|flights| (flights.take_news(), flights.pop_cohort()));
+                    assert_eq!(format!("{together:?}"), format!("{singly:?}"));
+                }
+            }
+            let [together, singly] = both.each_ref().map(|flights| format!("{flights:?}"));
+            assert_eq!(together, singly);
+        }
     }
 
     /// Design point 6 and lesson 4: the cumulative position stands at a gap, and the peer's count tells all the same.
@@ -498,7 +616,7 @@ mod tests {
         let mut rates = Vec::new();
         // A packet per millisecond; after a round-trip the peer says of each that it is missing, or where its position is.
         for now in 0..2000 {
-            flights.push(ms(now), false, 1);
+            flights.push(ms(now), 1, false, 1);
             let Some(arrived) = now.checked_sub(100) else { continue };
             if arrived % 150 == 20 {
                 flights.deliver_before(ms(now), arrived);

@@ -29,7 +29,7 @@ use super::rtt::RttEstimator;
 use super::send_buffer::{Need, Numbering, SendBuffer, SendMemory, SlabRun};
 use super::stats::SenderStats;
 use crate::config::RateBounds;
-use crate::congestion::{Control, Controller, Sent};
+use crate::congestion::{Control, Controller};
 use crate::datagram::SEGMENTS_MAX;
 use crate::packet::HEADER_BYTES;
 use crate::seq::{MsgNumber, Seq};
@@ -385,15 +385,12 @@ impl Sender {
         count = self.pairs.cut(self.next, self.seq_of(self.next), count);
         let run = self.buffer.take_run(self.next, count as usize, stamp, self.numbering)?;
         let packets = run.packets();
-        for (offset, datagram) in run.bytes().chunks(run.stride()).enumerate() {
-            let is_last = self.next + 1 == self.buffer.end() && offset + 1 == packets;
-            let app_limited = is_last && leaves_room(self.pipe_packets(), self.controller.window_packets());
-            self.flights.push(now, app_limited, self.cohort());
-            let in_flight_packets = self.pipe_packets();
-            let (tag, bytes) = (self.next, datagram.len() as u32);
-            self.next += 1;
-            self.controller.on_sent(&Sent { tag, now, bytes, app_limited, retransmission: false, in_flight_packets });
-        }
+        let is_last = self.next + packets as u64 == self.buffer.end();
+        let before_last_packets = self.pipe_packets().saturating_add(packets as u32 - 1);
+        let app_limited = is_last && leaves_room(before_last_packets, self.controller.window_packets());
+        self.flights.push(now, packets as u32, app_limited, self.cohort());
+        self.next += packets as u64;
+        self.controller.on_sent(self.pipe_packets());
         self.pairs.sent(self.seq_of(self.next - 1));
         self.losses.on_sent(packets as u32);
         self.count_sent(packets as u64, run.bytes().len() - packets * HEADER_BYTES);

@@ -45,15 +45,7 @@ impl Flow {
         let delivered = (f64::from(in_flight_packets) * TICK.as_secs_f64() / self.rtt.as_secs_f64()).round() as u32;
         self.acked_to += u64::from(delivered);
         let next_tag = self.acked_to + u64::from(in_flight_packets);
-        let sent = Sent {
-            tag: next_tag,
-            now: self.now,
-            bytes: 1500,
-            app_limited: false,
-            retransmission: false,
-            in_flight_packets,
-        };
-        self.cubic.on_sent(&sent);
+        self.cubic.on_sent(in_flight_packets);
         let is_round_start = self.now >= self.round_end;
         if is_round_start {
             self.round_end = self.now + self.rtt;

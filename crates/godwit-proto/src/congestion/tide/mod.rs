@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use self::core::{Ack, Core};
 use self::policy::Policy;
 pub use self::policy::PolicyKind;
-use super::{CohortReport, Control, Feedback, Lost, Pace, Sent, Setup, Start};
+use super::{CohortReport, Control, Feedback, Lost, Pace, Setup, Start};
 
 /// What the RTT is taken for before the first sample.
 const INITIAL_RTT: f64 = 0.1;
@@ -76,7 +76,7 @@ impl Tide {
 }
 
 impl Control for Tide {
-    fn on_sent(&mut self, _sent: &Sent) {}
+    fn on_sent(&mut self, _in_flight_packets: u32) {}
 
     fn on_feedback(&mut self, feedback: &Feedback) {
         let rtt = feedback.rtt.map(|sample| sample.rtt.as_secs_f64());

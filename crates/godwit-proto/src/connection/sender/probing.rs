@@ -23,7 +23,7 @@ impl Sender {
         if self.probe_at.is_none_or(|at| now < at) {
             return;
         }
-        let front = self.flights.front().map(|front| front.sent + self.probe_after(rtt, front.transmissions));
+        let front = self.flights.front().map(|front| front.sent() + self.probe_after(rtt, front.transmissions));
         let is_queued = self.lost.first() == Some(self.seq_of(self.una));
         if is_queued || front.is_none_or(|due| now < due) {
             // It waits for its turn, or has been sent again since: no second one on top of that.
@@ -35,7 +35,7 @@ impl Sender {
         self.give_up_old_retransmissions(now, rtt);
         // The newest packet makes a receiver that has missed all the others report them at once.
         let newest = self.next - 1;
-        let oldest_wait = now - self.flights.at(newest).sent;
+        let oldest_wait = now - self.flights.at(newest).sent();
         let is_unknown = newest > self.una && !self.flights.at(newest).is_delivered();
         if is_unknown && oldest_wait >= self.probe_after(rtt, 1) {
             self.stats.lost_packets += u64::from(self.lost.insert(self.seq_of(newest), self.seq_of(newest)));
@@ -56,13 +56,13 @@ impl Sender {
 
     pub(super) fn arm_probe(&mut self, now: Instant, rtt: &RttEstimator) {
         self.probe_at = self.flights.front().map(|front| {
-            let due = front.sent + self.probe_after(rtt, front.transmissions);
+            let due = front.sent() + self.probe_after(rtt, front.transmissions);
             // A packet that is on the loss list already is about to be sent; look again when it has been.
             if due <= now { now + PROBE_AFTER_MIN } else { due }
         });
         if let Some(front) = self.flights.front()
             && front.transmissions > 1
-            && front.sent + self.probe_after(rtt, front.transmissions) <= now
+            && front.sent() + self.probe_after(rtt, front.transmissions) <= now
             && self.probes == 0
         {
             // The ACK stopped at a packet whose retransmission should long have arrived: it was lost, too. Deviation 20.
@@ -80,7 +80,7 @@ impl Sender {
         }
         let overdue = self.probe_after(rtt, 2);
         for (index, flight) in (self.una..).zip(self.flights.iter()) {
-            if flight.transmissions > 1 && now - flight.sent >= overdue {
+            if flight.transmissions > 1 && now - flight.sent() >= overdue {
                 let seq = self.numbering.initial_seq.add(index as u32);
                 self.stats.lost_packets += u64::from(self.lost.insert(seq, seq));
             }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{DropRequest, Room, Sender};
-use crate::congestion::{Control as _, Sent};
+use crate::congestion::Control as _;
 use crate::connection::rtt::RttEstimator;
 use crate::connection::send_buffer::ExpiredMessage;
 use crate::datagram::TRANSMIT_BYTES_MAX;
@@ -20,7 +20,7 @@ impl Sender {
         let mut inserted = 0;
         for index in first..=last {
             let flight = self.flights.at(index);
-            if (flight.transmissions == 1 || now - flight.sent >= recent) && self.flights.lose(index) {
+            if (flight.transmissions == 1 || now - flight.sent() >= recent) && self.flights.lose(index) {
                 inserted += self.lost.insert(self.seq_of(index), self.seq_of(index));
             }
         }
@@ -75,21 +75,13 @@ impl Sender {
         self.stats.retransmitted_packets += 1;
         self.stats.retransmitted_bytes += (bytes - HEADER_BYTES) as u64;
         self.count_sent(1, bytes - HEADER_BYTES);
-        let in_flight_packets = self.pipe_packets();
-        self.controller.on_sent(&Sent {
-            tag: index,
-            now,
-            bytes: bytes as u32,
-            app_limited: false,
-            retransmission: true,
-            in_flight_packets,
-        });
+        self.controller.on_sent(self.pipe_packets());
     }
 
     /// A message is too late: the peer is told not to wait for it, and what was not sent of it stays unsent. Deviation 43.
     pub(super) fn give_up(&mut self, now: Instant, expired: ExpiredMessage) {
         while self.next < expired.end {
-            self.flights.push(now, false, self.cohort());
+            self.flights.push(now, 1, false, self.cohort());
             self.next += 1;
         }
         (expired.first.max(self.una)..expired.end).for_each(|index| self.flights.give_up(index));

@@ -183,6 +183,24 @@ impl Endpoint {
         Route::Connection(ConnectionHandle(id))
     }
 
+    /// As [`route`](Self::route), for datagrams of `stride` bytes each (the last may be shorter) that came from one peer together: where
+    /// the first goes, and how many bytes from the beginning on go with it. Only what goes to a connection, or to nobody, is a run.
+    pub fn route_run(&mut self, now: Instant, datagrams: &[u8], stride: usize, from: SocketAddr) -> (Route, usize) {
+        let mut datagrams = datagrams.chunks(stride.max(1));
+        let first = datagrams.next().unwrap_or_default();
+        let route = self.route(now, first, from);
+        let more: usize = match route {
+            Route::Connection(ConnectionHandle(id)) => {
+                datagrams.take_while(|datagram| destination_id(datagram) == Some(id)).map(<[u8]>::len).sum()
+            }
+            Route::Unclaimed => {
+                datagrams.take_while(|datagram| self.route(now, datagram, from) == route).map(<[u8]>::len).sum()
+            }
+            Route::Handshake | Route::Closed(_) => 0,
+        };
+        (route, first.len() + more)
+    }
+
     /// Starts a connection to `path.remote`: as a client, or as one side of a rendezvous.
     ///
     /// # Errors

@@ -14,8 +14,6 @@ use crate::side_channel::SideReceived;
 use crate::socket::Received;
 use crate::socket_stats::{SocketCounters, count};
 
-/// A datagram for the router: its header is enough.
-const HEADER_BYTES: usize = 16;
 /// Where a handshake has its request type, and the value that asks for a cookie (specification section 2.2).
 const REQUEST_TYPE: std::ops::Range<usize> = 36..40;
 const INDUCTION: [u8; 4] = [0, 0, 0, 1];
@@ -85,27 +83,11 @@ impl Inbound {
     }
 
     fn route_buffer(&mut self, now: Instant, buffer: &Received, table: &mut Table, counters: &SocketCounters) {
-        let mut run: Option<(Recipient, usize)> = None;
-        let length = buffer.contents.len();
-        for start in (0..length).step_by(buffer.stride) {
-            let segment = &buffer.contents[start..length.min(start + buffer.stride)];
-            let route = if segment.len() < HEADER_BYTES {
-                Recipient::Unclaimed
-            } else {
-                table.protocol.route(now, segment, buffer.from)
-            };
-            match run {
-                Some((same, _)) if same == route && may_run(route) => {}
-                _ => {
-                    if let Some((route, from)) = run {
-                        self.deliver(buffer, from..start, route, table, counters);
-                    }
-                    run = Some((route, start));
-                }
-            }
-        }
-        if let Some((route, from)) = run {
-            self.deliver(buffer, from..length, route, table, counters);
+        let mut start = 0;
+        while let Some(rest) = buffer.contents.get(start..).filter(|rest| !rest.is_empty()) {
+            let (route, bytes) = table.protocol.route_run(now, rest, buffer.stride, buffer.from);
+            self.deliver(buffer, start..start + bytes, route, table, counters);
+            start += bytes;
         }
     }
 
@@ -173,11 +155,6 @@ impl Inbound {
             }
         }
     }
-}
-
-/// Whether consecutive datagrams of this kind are handed over together.
-const fn may_run(route: Recipient) -> bool {
-    matches!(route, Recipient::Connection(_) | Recipient::Unclaimed)
 }
 
 const fn path_of(buffer: &Received) -> Path {

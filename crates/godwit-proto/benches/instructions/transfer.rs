@@ -185,8 +185,8 @@ impl End {
             let capacity_bytes = contents.len();
             let batch = Batch { contents, stride, capacity_bytes, arrived: at, is_stamped: true };
             let routes_to_connection = self.side.count(|| {
-                let routes = batch.contents.chunks(stride).map(|datagram| self.endpoint.route(now, datagram, from));
-                routes.fold(true, |all, route| all & matches!(route, Route::Connection(_)))
+                let (route, bytes) = self.endpoint.route_run(now, &batch.contents, stride, from);
+                matches!(route, Route::Connection(_)) && bytes == batch.contents.len()
             });
             if !routes_to_connection {
                 self.shake_hands(now, &batch, from);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::network::{Faults, Network, is_control, noise};
 use super::puppet::{self, Puppet, controls, data_packets, handshake_in, peer_handshake};
-use crate::packet::{Control, Handshake, RequestType};
+use crate::packet::{Control, HEADER_BYTES, Handshake, RequestType};
 use crate::{Config, Connection, ConnectionError, ConnectionHandle, ControllerKind, Event, Handshaken, Path, Route};
 
 /// What one of our own ends says of itself (docs/wire-extensions.md).
@@ -289,6 +289,34 @@ fn a_dead_id_answers_only_its_peer_for_45_s_and_8_times() {
     }
     let later = puppet.now + Duration::from_secs(45);
     assert_eq!(puppet.endpoint.route(later, &packet, puppet.peer), Route::Unclaimed);
+}
+
+/// One buffer of the kernel can hold packets for several connections, and a second protocol's.
+#[test]
+fn datagrams_that_come_together_are_routed_in_runs() {
+    let mut puppet = Puppet::accepted(config());
+    let (id, stride) = (puppet.connection.id(), puppet::encoded(&Control::KeepAlive, 1).len());
+    let [ours, nobodys, request] = [id, id ^ 1, 0].map(|id| puppet::encoded(&Control::KeepAlive, id));
+    let short = &ours[..HEADER_BYTES - 1];
+    let together = [&ours, &ours, &nobodys, &ours, &request, &request, &nobodys, &nobodys].map(|one| &one[..]).concat();
+    let together = [&together, short].concat();
+    let mut at = 0;
+    let mut runs = Vec::new();
+    while at < together.len() {
+        let (route, bytes) = puppet.endpoint.route_run(puppet.now, &together[at..], stride, puppet.peer);
+        runs.push((route, bytes));
+        at += bytes;
+    }
+    let (connection, asks, unclaimed) = (Route::Connection(puppet.handle()), Route::Handshake, Route::Unclaimed);
+    let expected = [(connection, 2), (unclaimed, 1), (connection, 1), (asks, 1), (asks, 1)];
+    let expected = expected.map(|(route, datagrams)| (route, datagrams * stride));
+    assert_eq!(
+        runs.split_off(5),
+        [(unclaimed, 2 * stride + HEADER_BYTES - 1)],
+        "what is shorter than a header is nobody's"
+    );
+    assert_eq!(runs, expected);
+    assert_eq!(puppet.endpoint.route_run(puppet.now, &[], 0, puppet.peer), (unclaimed, 0));
 }
 
 /// A batch can hold packets behind the one that ends the connection.

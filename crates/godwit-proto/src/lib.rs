@@ -57,7 +57,7 @@ pub use config::{
 };
 pub use congestion::ControllerKind;
 pub use connection::{
-    Connection, MessageOptions, ReceiverStats, SendMemory, SenderStats, Side, SlabRun, Stats, WriteSlab,
+    Connection, MessageOptions, Payloads, ReceiverStats, SendMemory, SenderStats, Side, SlabRun, Stats, WriteSlab,
 };
 pub use datagram::{Batch, Contents, Event, Path, SEGMENTS_MAX, TRANSMIT_BYTES_MAX, Transmit};
 pub use endpoint::{ConnectionHandle, DRIVERS_MAX, Endpoint, EndpointStats, Handshaken, Route, driver_index};

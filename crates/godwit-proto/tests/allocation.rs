@@ -7,9 +7,10 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use godwit_proto::{
-    Batch, Config, Connection, Contents, Endpoint, EndpointConfig, Handshaken, ListenLimits, Path, SEGMENTS_MAX,
+    Batch, Config, Connection, Contents, Endpoint, EndpointConfig, Handshaken, ListenLimits, Path, Payloads,
+    SEGMENTS_MAX,
 };
 
 /// What an idle connection may hold.
@@ -43,7 +44,7 @@ struct Pair {
     datagrams: u64,
     lost_every: u64,
     data: Vec<u8>,
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Payloads>,
     scratch: Vec<u8>,
     read_bytes: u64,
 }
@@ -144,7 +145,7 @@ impl Pair {
             let _ = end.connection.read(now, 1 << 20, chunks);
         });
         end.allocations += info.count_total;
-        self.read_bytes += chunks.drain(..).map(|chunk| chunk.len() as u64).sum::<u64>();
+        self.read_bytes += chunks.drain(..).map(|chunk| chunk.remaining() as u64).sum::<u64>();
         self.drain(place);
     }
 

@@ -10,7 +10,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Buf as _, Bytes};
-use godwit_proto::{ConnectionError, ControllerKind, MessageOptions, RateBoundsError, ReadError, Stats, WriteError};
+use godwit_proto::{
+    ConnectionError, ControllerKind, MessageOptions, Payloads, RateBoundsError, ReadError, Stats, WriteError,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::{Connection, Interest, State};
@@ -39,7 +41,7 @@ const WRITE_WANTED_BYTES: usize = 64 << 10;
 pub struct Stream {
     connection: Arc<Connection>,
     shared: Arc<Shared>,
-    read_ahead: VecDeque<Bytes>,
+    read_ahead: VecDeque<Payloads>,
 }
 
 impl Stream {
@@ -81,8 +83,8 @@ impl Stream {
             return Poll::Ready(Ok(None));
         }
         let front = self.read_ahead.front_mut().expect("poll_fill has put something there");
-        let chunk = front.split_to(front.len().min(max_bytes.max(1)));
-        if front.is_empty() {
+        let chunk = front.split_chunk(max_bytes.max(1));
+        if !front.has_remaining() {
             self.read_ahead.pop_front();
         }
         Poll::Ready(Ok(Some(chunk)))
@@ -310,10 +312,10 @@ impl AsyncRead for Stream {
         while buffer.remaining() > 0
             && let Some(front) = self.read_ahead.front_mut()
         {
-            let bytes = front.len().min(buffer.remaining());
-            buffer.put_slice(&front[..bytes]);
+            let bytes = front.chunk().len().min(buffer.remaining());
+            buffer.put_slice(&front.chunk()[..bytes]);
             front.advance(bytes);
-            if front.is_empty() {
+            if !front.has_remaining() {
                 self.read_ahead.pop_front();
             }
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Connection;
+use super::payloads::Payloads;
 use super::send_buffer::WriteSlab;
 use super::timers::Timer;
 use crate::config::SocketType;
@@ -80,7 +81,7 @@ impl Connection {
         &mut self,
         now: Instant,
         max_bytes: usize,
-        out: &mut VecDeque<Bytes>,
+        out: &mut VecDeque<Payloads>,
     ) -> Poll<Result<usize, ReadError>> {
         if self.config.socket_type != SocketType::Stream {
             return Poll::Ready(Err(ReadError::WrongSocketType { is_stream: false }));

@@ -1,8 +1,7 @@
 //! What a connection does with each kind of packet.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
-
-use bytes::Bytes;
 
 use super::ack_tail::AckTail;
 use super::handshake::Step;
@@ -11,16 +10,32 @@ use super::receive_buffer::Keeping;
 use super::sender::{AckReport, Acked, Received};
 use super::timers::Timer;
 use super::{Connection, HANDSHAKE_REPEAT, Side};
+use crate::datagram::Batch;
 use crate::error::ConnectionError;
-use crate::packet::{Control, ControlPacket, DataPacket, FullAck, Handshake};
+use crate::packet::{Control, ControlPacket, DataHeader, FullAck, HEADER_BYTES, Handshake};
 use crate::seq::Seq;
 
 impl Connection {
-    pub(super) fn on_data(&mut self, now: Instant, data: &DataPacket<'_>, payload: Bytes, keeping: Keeping) {
+    /// The data packet that these bytes of the batch are, and those behind it that are taken in with it; says where they end.
+    pub(super) fn on_data(
+        &mut self,
+        now: Instant,
+        batch: &Batch,
+        datagram: Range<usize>,
+        header: &DataHeader,
+        keeping: Keeping,
+    ) -> usize {
         self.on_peer_heard(now);
-        if let Some(halves) = &mut self.halves {
-            halves.receiver.on_data(now, &data.header, payload, keeping);
+        let Some(halves) = &mut self.halves else { return datagram.end };
+        if datagram.end < batch.contents.len() {
+            let run_bytes = halves.receiver.on_run(batch, datagram.start, keeping);
+            if run_bytes > 0 {
+                return datagram.start + run_bytes;
+            }
         }
+        let payload = batch.contents.slice(datagram.start + HEADER_BYTES..datagram.end);
+        halves.receiver.on_data(now, header, payload, keeping);
+        datagram.end
     }
 
     /// `arrived` is when the kernel got the packet, not later than `now`: what is measured must not depend on when this process ran.

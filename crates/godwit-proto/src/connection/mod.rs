@@ -19,6 +19,7 @@ mod missing;
 mod outgoing;
 mod pacer;
 mod packet_pairs;
+mod payloads;
 mod receive_buffer;
 mod receive_window;
 mod receiver;
@@ -34,6 +35,7 @@ mod timers;
 use std::time::{Duration, Instant};
 
 pub use application::MessageOptions;
+pub use payloads::Payloads;
 pub(crate) use receive_buffer::PACKET_OVERHEAD_BYTES;
 pub use send_buffer::{SendMemory, SlabRun, WriteSlab};
 pub use stats::{ReceiverStats, SenderStats, Stats};
@@ -213,13 +215,12 @@ impl Connection {
         }
         let keeping = Keeping::of(batch);
         let stride = batch.stride.max(1);
-        for start in (0..batch.contents.len()).step_by(stride) {
-            let end = batch.contents.len().min(start + stride);
-            match Packet::decode(&batch.contents[start..end]) {
-                Ok(Packet::Data(data)) => {
-                    let payload = batch.contents.slice(end - data.payload.len()..end);
-                    self.on_data(now, &data, payload, keeping);
-                }
+        let mut start = 0;
+        while start < batch.contents.len() {
+            let datagram = start..batch.contents.len().min(start + stride);
+            start = datagram.end;
+            match Packet::decode(&batch.contents[datagram.clone()]) {
+                Ok(Packet::Data(data)) => start = self.on_data(now, batch, datagram, &data.header, keeping),
                 Ok(Packet::Control(packet)) => self.on_control(now, batch.arrived.min(now), &packet),
                 Err(error) => {
                     // And no sign of life, where libudt takes anything for one (deviation 2).

@@ -6,12 +6,13 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::message_buffer::MessageBuffer;
+use super::payloads::Payloads;
 use crate::config::SocketType;
 use crate::datagram::Batch;
-use crate::packet::MessagePosition;
+use crate::packet::{HEADER_BYTES, MessagePosition};
 use crate::seq::MsgNumber;
 
 /// What keeping one packet costs beside its bytes: the slot in the ring, the handle and the allocator's share.
@@ -59,11 +60,22 @@ impl Keeping {
 
     /// The payload to keep, and what it is charged.
     pub(super) fn keep(self, payload: Bytes) -> (Bytes, usize) {
-        let length = payload.len();
+        let charge_bytes = self.charge_bytes(payload.len());
         match self.pinned_per_byte {
-            Some(factor) => (payload, (length + 16) * factor / 256 + PACKET_OVERHEAD_BYTES),
-            None => (Bytes::copy_from_slice(&payload), length + PACKET_OVERHEAD_BYTES),
+            Some(_) => (payload, charge_bytes),
+            None => (Bytes::copy_from_slice(&payload), charge_bytes),
         }
+    }
+
+    /// The payloads to keep; each is charged as if it came alone.
+    pub(super) fn keep_run(self, payloads: Payloads) -> Payloads {
+        if self.pinned_per_byte.is_some() { payloads } else { payloads.copied() }
+    }
+
+    /// What a payload of so many bytes is charged.
+    pub(super) fn charge_bytes(self, length: usize) -> usize {
+        let pinned_bytes = self.pinned_per_byte.map_or(length, |factor| (length + HEADER_BYTES) * factor / 256);
+        pinned_bytes + PACKET_OVERHEAD_BYTES
     }
 }
 
@@ -137,6 +149,24 @@ impl ReceiveBuffer {
         Inserted::New
     }
 
+    /// What a run of packets may be charged that comes next, behind all that have been seen, `highest` of them: nothing while one is
+    /// missing, and for messages, which are put together packet by packet.
+    pub(super) fn room_for_run(&self, highest: u64) -> usize {
+        match &self.kind {
+            Kind::Stream(stream) if stream.next == highest => self.limit_bytes.saturating_sub(self.pinned_bytes),
+            _ => 0,
+        }
+    }
+
+    /// Takes in the next packets of a stream, for which there is [room](Self::room_for_run).
+    pub(super) fn append(&mut self, payloads: Payloads, packets: u64, charge_bytes: usize) {
+        if let Kind::Stream(stream) = &mut self.kind {
+            stream.ready.push_back((payloads, charge_bytes));
+            stream.next += packets;
+            self.pinned_bytes += charge_bytes;
+        }
+    }
+
     /// The peer won't send the packets `first ..= last` of a message again; those that are missing count as arrived.
     pub(super) fn drop_message(&mut self, message: MsgNumber, first: u64, last: u64) {
         if let Kind::Messages(messages) = &mut self.kind {
@@ -147,15 +177,15 @@ impl ReceiveBuffer {
     }
 
     /// Moves at least one packet, and about `max_bytes` in all, to `out`; says how many bytes that were.
-    pub(super) fn read(&mut self, max_bytes: usize, out: &mut VecDeque<Bytes>) -> usize {
+    pub(super) fn read(&mut self, max_bytes: usize, out: &mut VecDeque<Payloads>) -> usize {
         let Kind::Stream(stream) = &mut self.kind else { return 0 };
         let mut taken = 0;
         while taken < max_bytes
-            && let Some((payload, charge)) = stream.ready.pop_front()
+            && let Some((payloads, charge)) = stream.ready.pop_front()
         {
-            taken += payload.len();
+            taken += payloads.remaining();
             self.pinned_bytes -= charge;
-            out.push_back(payload);
+            out.push_back(payloads);
         }
         taken
     }
@@ -276,7 +306,7 @@ impl ReceiveBuffer {
 #[derive(Debug, Default)]
 struct StreamBuffer {
     next: u64,
-    ready: VecDeque<(Bytes, usize)>,
+    ready: VecDeque<(Payloads, usize)>,
     /// Packets from `next` on; the first one is always missing.
     ring: VecDeque<Option<(Bytes, usize)>>,
     gapped_bytes: usize,
@@ -293,7 +323,7 @@ impl StreamBuffer {
         let entry = (segment.payload, segment.charge_bytes);
         if offset == 0 {
             // Readable at once, not only when a full ACK has covered it (deviation 38).
-            self.ready.push_back(entry);
+            self.ready.push_back((entry.0.into(), entry.1));
             return self.advance();
         }
         if self.ring.len() <= offset {
@@ -310,7 +340,7 @@ impl StreamBuffer {
         while let Some(Some(_)) = self.ring.front() {
             let entry = self.ring.pop_front().flatten().expect("front() has just seen it");
             self.gapped_bytes -= entry.1;
-            self.ready.push_back(entry);
+            self.ready.push_back((entry.0.into(), entry.1));
             self.next += 1;
         }
         if self.ring.is_empty() && self.ring.capacity() > 1024 {
@@ -321,6 +351,8 @@ impl StreamBuffer {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BufMut as _;
+
     use super::*;
 
     fn segment(payload: &'static [u8]) -> Segment {
@@ -334,9 +366,10 @@ mod tests {
     }
 
     fn read(buffer: &mut ReceiveBuffer) -> Vec<u8> {
-        let mut out = VecDeque::new();
+        let (mut out, mut all) = (VecDeque::new(), Vec::new());
         buffer.read(usize::MAX, &mut out);
-        out.into_iter().flatten().collect()
+        out.into_iter().for_each(|payloads| all.put(payloads));
+        all
     }
 
     #[test]

@@ -17,13 +17,14 @@ use super::ack_history::AckHistory;
 use super::ack_tail::AckTail;
 use super::arrival::{ArrivalEstimator, Batch as ArrivalBatch};
 use super::missing::{Found, MissingList};
+use super::payloads::Payloads;
 use super::receive_buffer::{Inserted, Keeping, ReceiveBuffer, Segment};
 use super::receive_window::ReceiveWindow;
 use super::reordering::ReorderWindow;
 use super::rtt::RttEstimator;
 use super::stats::ReceiverStats;
 use crate::datagram::Batch;
-use crate::packet::{AckRates, Control, DataHeader, FullAck, LossRange};
+use crate::packet::{AckRates, Control, DataHeader, FullAck, HEADER_BYTES, LossRange, Packet};
 use crate::seq::{AckNumber, MsgNumber, Seq};
 
 /// UDT's SYN: a full ACK follows the one before after this time if there is news, and its long form no sooner.
@@ -46,6 +47,17 @@ struct BatchSummary {
     has_duplicate: bool,
     /// The most that a packet was late that had been overtaken.
     late: Option<Duration>,
+}
+
+/// Packets that are taken in as one.
+#[derive(Debug, Default)]
+struct Run {
+    packets: u32,
+    datagrams_bytes: usize,
+    charge_bytes: usize,
+    has_irregular: bool,
+    /// Of the last.
+    timestamp_us: u32,
 }
 
 /// See the module.
@@ -167,6 +179,49 @@ impl Receiver {
         self.due = Vec::new();
     }
 
+    /// The packets from byte `start` of the batch on, as far as nothing is missing and each follows the one before: all of them taken in
+    /// as one. Says how many bytes of the batch those are; 0 if there are no two, and then nothing was taken in.
+    pub(super) fn on_run(&mut self, batch: &Batch, start: usize, keeping: Keeping) -> usize {
+        let room_bytes = self.buffer.room_for_run(self.highest);
+        if room_bytes == 0 {
+            return 0;
+        }
+        let first = self.seq_of(self.highest);
+        let mut run = Run::default();
+        for datagram in batch.contents[start..].chunks(batch.stride) {
+            let Ok(Packet::Data(data)) = Packet::decode(datagram) else { break };
+            let (length, charge_bytes) = (data.payload.len(), keeping.charge_bytes(data.payload.len()));
+            let follows = data.header.seq == first.add(run.packets);
+            if !follows || length == 0 || run.charge_bytes + charge_bytes > room_bytes {
+                break;
+            }
+            run.packets += 1;
+            run.charge_bytes += charge_bytes;
+            run.datagrams_bytes += datagram.len();
+            run.has_irregular |= length != self.full_payload_bytes;
+            run.timestamp_us = data.header.timestamp_us;
+        }
+        if run.packets < 2 {
+            return 0;
+        }
+        let payload_bytes = (run.datagrams_bytes - run.packets as usize * HEADER_BYTES) as u64;
+        let datagrams = batch.contents.slice(start..start + run.datagrams_bytes);
+        let payloads = keeping.keep_run(Payloads::of_datagrams(datagrams, batch.stride));
+        self.buffer.append(payloads, u64::from(run.packets), run.charge_bytes);
+        self.highest += u64::from(run.packets);
+        self.unique_packets += u64::from(run.packets);
+        self.packets_since_ack += run.packets;
+        self.stats.received_packets += u64::from(run.packets);
+        self.stats.received_bytes += payload_bytes;
+        self.summary.packets += run.packets;
+        self.summary.payload_bytes += payload_bytes;
+        self.summary.first.get_or_insert(first);
+        self.summary.last = first.add(run.packets - 1);
+        self.summary.timestamp_us = run.timestamp_us;
+        self.summary.has_irregular |= run.has_irregular;
+        run.datagrams_bytes
+    }
+
     /// One data packet of the batch that is being handled.
     pub(super) fn on_data(&mut self, now: Instant, header: &DataHeader, payload: Bytes, keeping: Keeping) {
         let length = payload.len();
@@ -269,7 +324,7 @@ impl Receiver {
     }
 
     /// Moves what can be read to `out`, about `max_bytes` of it.
-    pub(super) fn read(&mut self, now: Instant, max_bytes: usize, out: &mut VecDeque<Bytes>) -> usize {
+    pub(super) fn read(&mut self, now: Instant, max_bytes: usize, out: &mut VecDeque<Payloads>) -> usize {
         let taken = self.buffer.read(max_bytes, out);
         if taken > 0 {
             self.window_may_open(now);

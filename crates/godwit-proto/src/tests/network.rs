@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::error::ConnectionError;
@@ -195,7 +195,7 @@ impl Network {
     ) -> Poll<Result<bool, ConnectionError>> {
         let mut chunks = VecDeque::new();
         let outcome = self.with(node, handle, |connection, now| connection.read(now, 1 << 20, &mut chunks));
-        chunks.iter().for_each(|chunk| received.extend_from_slice(chunk));
+        chunks.into_iter().for_each(|payloads| received.put(payloads));
         outcome.map(|result| match result {
             Ok(taken) => Ok(taken > 0),
             Err(crate::ReadError::ConnectionLost(error)) => Err(error),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes};
 
 use super::network::noise;
 use crate::packet::{
@@ -228,7 +228,9 @@ impl Puppet {
     pub(crate) fn read(&mut self) -> Vec<u8> {
         let mut chunks = std::collections::VecDeque::new();
         let _ = self.connection.read(self.now, usize::MAX, &mut chunks);
-        chunks.into_iter().flatten().collect()
+        let mut read = Vec::new();
+        chunks.into_iter().for_each(|payloads| read.put(payloads));
+        read
     }
 }
 

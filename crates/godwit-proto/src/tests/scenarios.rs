@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::BufMut as _;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::network::{Faults, Filter, Network, Tamper};
@@ -144,7 +145,7 @@ impl Scenario {
             let _ = self
                 .network
                 .with(node, self.ends[node], |connection, now| connection.read(now, max_bytes, &mut chunks));
-            chunks.iter().for_each(|chunk| self.received[node].extend_from_slice(chunk));
+            chunks.into_iter().for_each(|payloads| self.received[node].put(payloads));
             return;
         }
         for _ in 0..skewed(&mut self.rng, 1, 100) {

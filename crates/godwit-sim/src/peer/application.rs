@@ -3,6 +3,8 @@
 use std::task::Poll;
 use std::time::Instant;
 
+use bytes::Buf as _;
+
 use super::{Peer, Role};
 use crate::agent::Outbox;
 use crate::content;
@@ -31,14 +33,18 @@ impl Peer {
         }
         let Some((_, connection)) = &mut self.connection else { return false };
         let mut has_read = false;
-        while let Poll::Ready(Ok(1..)) = connection.read(now, READ_BYTES_MAX, &mut self.chunks) {
+        while let Poll::Ready(Ok(1..)) = connection.read(now, READ_BYTES_MAX, &mut self.payloads) {
             has_read = true;
             self.last_read_at = Some(now);
-            for chunk in self.chunks.drain(..) {
-                if self.setup.checks_content && !content::is_at(self.read, &chunk) {
-                    out.failure.get_or_insert(Failure::Content { flow: self.setup.flow, position: self.read });
+            for mut payloads in self.payloads.drain(..) {
+                while payloads.has_remaining() {
+                    let chunk = payloads.chunk();
+                    if self.setup.checks_content && !content::is_at(self.read, chunk) {
+                        out.failure.get_or_insert(Failure::Content { flow: self.setup.flow, position: self.read });
+                    }
+                    self.read += chunk.len() as u64;
+                    payloads.advance(chunk.len());
                 }
-                self.read += chunk.len() as u64;
             }
         }
         has_read

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use godwit_proto::{
     Config, Connection, ConnectionError, ConnectionHandle, Contents, Endpoint, EndpointConfig, Event, ListenLimits,
-    Path, SEGMENTS_MAX, WallClock,
+    Path, Payloads, SEGMENTS_MAX, WallClock,
 };
 use rand::{SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
@@ -81,7 +81,7 @@ pub struct Peer {
     last_read_at: Option<Instant>,
     window: WindowCheck,
     scratch: Vec<u8>,
-    chunks: VecDeque<Bytes>,
+    payloads: VecDeque<Payloads>,
 }
 
 impl Peer {
@@ -116,7 +116,7 @@ impl Peer {
             last_read_at: None,
             window: WindowCheck::default(),
             scratch: Vec::new(),
-            chunks: VecDeque::new(),
+            payloads: VecDeque::new(),
             setup,
         }
     }

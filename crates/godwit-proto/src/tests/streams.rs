@@ -6,8 +6,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BufMut as _;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::network::{Faults, Network, is_control, noise};
+use super::puppet::Puppet;
 use crate::error::ConnectionError;
 use crate::packet::{Control, Packet};
 use crate::{Config, Connection, Event};
@@ -219,4 +221,46 @@ fn packet_pairs_ignore_the_pace() {
         assert!(together.last().is_none_or(|last| last % 16 != 0), "a pair was torn apart: {together:?}");
     }
     assert!(sent.borrow().len() > 40);
+}
+
+/// Packets of a batch that follow each other are taken in as one, which must not make a difference: with gaps, packets that come again,
+/// short ones, and a buffer that is full at times.
+#[test]
+fn packets_that_come_together_are_what_they_are_alone() {
+    let config = Config::builder().receive_buffer_bytes(64 << 10).build().unwrap();
+    let mut rng = StdRng::seed_from_u64(1);
+    let [mut together, mut singly] = [(); 2].map(|()| Puppet::accepted(config.clone()));
+    // Each fiftieth packet is short. Of so many bytes this is the number of whole packets:
+    let payload = noise(800);
+    let is_short = |packet: u32| packet % 50 == 49;
+    let packets_in = |bytes: usize| (bytes / (49 * 700 + 300) * 50 + bytes % (49 * 700 + 300) / 700) as u32;
+    let (mut at, mut read_bytes) = (0, 0);
+    for _ in 0..2_000 {
+        if rng.random_bool(0.2) {
+            at = packets_in(read_bytes) + rng.random_range(0..3) * rng.random_range(0..40);
+        }
+        let mut batch = Vec::new();
+        for _ in 0..rng.random_range(1..=44) {
+            batch.push(singly.data(at, &payload[at as usize % 100..][..if is_short(at) { 300 } else { 700 }]));
+            at += 1;
+            if is_short(at - 1) {
+                break;
+            }
+            at += u32::from(rng.random_bool(0.02));
+        }
+        together.receive_batch(&batch.concat(), 16 + 700);
+        batch.iter().for_each(|packet| drop(singly.receive_datagram(packet)));
+        let (now, reads) = (together.now, rng.random_bool(0.5));
+        let [together, singly] = [&mut together, &mut singly].map(|puppet| {
+            let mut receiver = puppet.connection.stats(now).receiver;
+            // Acknowledgements are made for batches.
+            (receiver.acks_sent_packets, receiver.light_acks_sent_packets, receiver.naks_sent_packets) = (0, 0, 0);
+            let pinned_bytes = puppet.connection.pinned_bytes();
+            (receiver, pinned_bytes, if reads { puppet.read() } else { Vec::new() })
+        });
+        assert_eq!(together, singly);
+        read_bytes += together.2.len();
+    }
+    let refused = singly.connection.stats(singly.now).receiver.out_of_window_packets;
+    assert!(packets_in(read_bytes) > 5_000 && refused > 100, "{read_bytes} bytes, {refused} packets refused");
 }

@@ -71,7 +71,7 @@ impl Connection {
         })
     }
 
-    /// Moves what has arrived to `out`: at least one packet's bytes, and about `max_bytes`; `Ok(0)` is the end of the stream.
+    /// Moves what has arrived to `out`: at least what was taken in as one, and about `max_bytes`; `Ok(0)` is the end of the stream.
     /// Pending while nothing is there; [`Event::Readable`](crate::Event::Readable) tells when to try again.
     ///
     /// # Errors

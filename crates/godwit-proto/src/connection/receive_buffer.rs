@@ -2,7 +2,8 @@
 //!
 //! Packets are named by their index, 0 for the peer's first. A packet is kept as a slice of the batch that it came in,
 //! without a copy, and charged its share of the memory that the slice pins; where that would be more than twice its
-//! length it is copied into storage of its own instead. So the limit bounds memory, not payload. Deviation 37.
+//! length it is copied into storage of its own instead. So the limit bounds memory, not payload. Deviation 37. Packets of a
+//! stream that follow each other in their batch are one slice.
 
 use std::collections::VecDeque;
 
@@ -176,7 +177,7 @@ impl ReceiveBuffer {
         }
     }
 
-    /// Moves at least one packet, and about `max_bytes` in all, to `out`; says how many bytes that were.
+    /// Moves at least what was taken in as one, and about `max_bytes` in all, to `out`; says how many bytes that were.
     pub(super) fn read(&mut self, max_bytes: usize, out: &mut VecDeque<Payloads>) -> usize {
         let Kind::Stream(stream) = &mut self.kind else { return 0 };
         let mut taken = 0;

@@ -8,6 +8,8 @@ impl Receiver {
         let next = self.buffer.next();
         assert!(self.confirmed <= self.acked && self.acked <= next, "{} {} {next}", self.confirmed, self.acked);
         assert!(self.advertised_packets <= self.window_packets, "a wider window than in the handshake (pitfall 10)");
+        // What a message drop skips never arrived.
+        assert!(self.stats.dropped_messages > 0 || self.unique_packets >= next, "{} of {next}", self.unique_packets);
         let base = self.seq_of(next);
         let mut before = -1;
         for (first, last, _) in self.missing.ranges() {

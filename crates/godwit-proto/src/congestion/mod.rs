@@ -116,7 +116,8 @@ pub struct Pace {
     pub interval: Duration,
 }
 
-/// What every controller can do. Used through [`Controller`], by enum dispatch: these calls are made per packet.
+/// What every controller can do. Used through [`Controller`], by enum dispatch: these calls are made for each run of packets and
+/// each acknowledgement.
 pub trait Control {
     /// Packets left; so many are sent now and neither known to be delivered nor lost.
     fn on_sent(&mut self, in_flight_packets: u32);

@@ -49,12 +49,12 @@ struct BatchSummary {
     late: Option<Duration>,
 }
 
-/// Packets that are taken in as one.
-#[derive(Debug, Default)]
+/// Data packets of a batch that follow each other.
+#[derive(Debug)]
 struct Run {
+    first: Seq,
     packets: u32,
-    datagrams_bytes: usize,
-    charge_bytes: usize,
+    payload_bytes: usize,
     has_irregular: bool,
     /// Of the last.
     timestamp_us: u32,
@@ -187,47 +187,45 @@ impl Receiver {
             return 0;
         }
         let first = self.seq_of(self.highest);
-        let mut run = Run::default();
+        let mut run = Run { first, packets: 0, payload_bytes: 0, has_irregular: false, timestamp_us: 0 };
+        let mut run_charge_bytes = 0;
         for datagram in batch.contents[start..].chunks(batch.stride) {
             let Ok(Packet::Data(data)) = Packet::decode(datagram) else { break };
             let (length, charge_bytes) = (data.payload.len(), keeping.charge_bytes(data.payload.len()));
             let follows = data.header.seq == first.add(run.packets);
-            if !follows || length == 0 || run.charge_bytes + charge_bytes > room_bytes {
+            if !follows || length == 0 || run_charge_bytes + charge_bytes > room_bytes {
                 break;
             }
+            run_charge_bytes += charge_bytes;
             run.packets += 1;
-            run.charge_bytes += charge_bytes;
-            run.datagrams_bytes += datagram.len();
+            run.payload_bytes += length;
             run.has_irregular |= length != self.full_payload_bytes;
             run.timestamp_us = data.header.timestamp_us;
         }
         if run.packets < 2 {
             return 0;
         }
-        let payload_bytes = (run.datagrams_bytes - run.packets as usize * HEADER_BYTES) as u64;
-        let datagrams = batch.contents.slice(start..start + run.datagrams_bytes);
+        let datagrams_bytes = run.payload_bytes + run.packets as usize * HEADER_BYTES;
+        let datagrams = batch.contents.slice(start..start + datagrams_bytes);
         let payloads = keeping.keep_run(Payloads::of_datagrams(datagrams, batch.stride));
-        self.buffer.append(payloads, u64::from(run.packets), run.charge_bytes);
+        self.buffer.append(payloads, u64::from(run.packets), run_charge_bytes);
+        self.count_in_batch(&run);
         self.highest += u64::from(run.packets);
         self.unique_packets += u64::from(run.packets);
         self.packets_since_ack += run.packets;
-        self.stats.received_packets += u64::from(run.packets);
-        self.stats.received_bytes += payload_bytes;
-        self.summary.packets += run.packets;
-        self.summary.payload_bytes += payload_bytes;
-        self.summary.first.get_or_insert(first);
-        self.summary.last = first.add(run.packets - 1);
-        self.summary.timestamp_us = run.timestamp_us;
-        self.summary.has_irregular |= run.has_irregular;
-        run.datagrams_bytes
+        datagrams_bytes
     }
 
     /// One data packet of the batch that is being handled.
     pub(super) fn on_data(&mut self, now: Instant, header: &DataHeader, payload: Bytes, keeping: Keeping) {
         let length = payload.len();
-        self.stats.received_packets += 1;
-        self.stats.received_bytes += length as u64;
-        self.count_in_batch(header, length);
+        self.count_in_batch(&Run {
+            first: header.seq,
+            packets: 1,
+            payload_bytes: length,
+            has_irregular: length != self.full_payload_bytes,
+            timestamp_us: header.timestamp_us,
+        });
         let next = self.buffer.next();
         let index = next as i64 + i64::from(self.seq_of(next).offset_to(header.seq));
         self.summary.has_duplicate |= index < self.acked as i64;
@@ -414,14 +412,16 @@ impl Receiver {
         self.initial_seq.add(index as u32)
     }
 
-    fn count_in_batch(&mut self, header: &DataHeader, length: usize) {
+    fn count_in_batch(&mut self, run: &Run) {
+        self.stats.received_packets += u64::from(run.packets);
+        self.stats.received_bytes += run.payload_bytes as u64;
         let summary = &mut self.summary;
-        summary.packets += 1;
-        summary.payload_bytes += length as u64;
-        summary.first.get_or_insert(header.seq);
-        summary.last = header.seq;
-        summary.timestamp_us = header.timestamp_us;
-        summary.has_irregular |= length != self.full_payload_bytes;
+        summary.packets += run.packets;
+        summary.payload_bytes += run.payload_bytes as u64;
+        summary.first.get_or_insert(run.first);
+        summary.last = run.first.add(run.packets - 1);
+        summary.timestamp_us = run.timestamp_us;
+        summary.has_irregular |= run.has_irregular;
     }
 
     fn arrived(&mut self, now: Instant, index: u64, header: &DataHeader) {
